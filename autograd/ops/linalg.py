@@ -1,0 +1,254 @@
+"""Products of matrices and what follows from them (Giles 2008, "Collected matrix derivative results")."""
+
+import builtins
+import math
+import string
+
+import numpy as np
+
+from .elementwise import abs, multiply
+from .reduction import max, restore, sum
+from .shape import expand_dims, reshape, squeeze, swapaxes, transpose
+from .table import op, stands_for
+
+# fmt: off
+__all__ = [
+    "dot", "einsum", "inner", "inv", "matmul", "norm", "outer", "solve", "tensordot", "vdot",
+]
+# fmt: on
+
+# ----- matmul -----
+
+
+def _inner_sizes(args, kwargs):
+    x, y = map(np.shape, args)
+    if not x or not y:
+        return f"shapes {x} @ {y}: both sides need an axis; use * to scale by a number"
+    inner = y[-2] if len(y) > 1 else y[0]
+    if x[-1] != inner:
+        fits_y = len(y) > 1 and x[-1] == y[-1]
+        fits_x = len(x) > 1 and x[-2] == inner
+        hint = "; did you mean y.T?" if fits_y else "; did you mean x.T?" if fits_x else ""
+        return f"inner sizes differ, {x} @ {y}{hint}"
+    return f"the stacks of matrices do not broadcast, {x} @ {y}"
+
+
+# An argument with one axis is a matrix of one row (x) or one column (y): give it that axis, and take it off again.
+# A stack that was broadcast is summed by the engine.
+
+
+def _matmul_x(g, ans, x, y):
+    if y.ndim == 1:
+        return expand_dims(g, -1) * y
+    if x.ndim == 1:
+        return squeeze(expand_dims(g, -2) @ swapaxes(y, -1, -2), -2)
+    return g @ swapaxes(y, -1, -2)
+
+
+def _matmul_y(g, ans, x, y):
+    if x.ndim == 1:
+        return expand_dims(x, -1) * expand_dims(g, -2) if y.ndim > 1 else g * x
+    if y.ndim == 1:
+        return squeeze(swapaxes(x, -1, -2) @ expand_dims(g, -1), -1)
+    if y.ndim == 2 < x.ndim:  # one matrix for a whole stack: one product instead of a stack that is summed
+        return tensordot(x, g, (_leading(x), _leading(x)))
+    return swapaxes(x, -1, -2) @ g
+
+
+matmul = op(np.matmul, _matmul_x, _matmul_y, explain=_inner_sizes)
+
+# ----- inner: over the last axes of both, x @ y.T for matrices -----
+
+
+def _leading(x):
+    return tuple(range(x.ndim - 1))
+
+
+def _last_sizes(args, kwargs):
+    x, y = map(np.shape, args)
+    if not x or not y:
+        return f"shapes {x} and {y}: both need an axis; use * to scale by a number"
+    return f"last sizes differ, {x} and {y}; inner sums over the last axis of both"
+
+
+def _inner(x, y):
+    """The sums of products over the last axes of `x` and `y`: for matrices x @ y.T, without a transpose."""
+    if not (np.ndim(x) and np.ndim(y)):
+        raise ValueError
+    return np.inner(x, y)
+
+
+def _inner_x(g, ans, x, y):
+    if g.ndim == y.ndim == 2:
+        return g @ y
+    return tensordot(g, y, (tuple(range(g.ndim - y.ndim + 1, g.ndim)), _leading(y)))
+
+
+def _inner_y(g, ans, x, y):
+    if g.ndim == x.ndim == 2:
+        return swapaxes(g, 0, 1) @ x
+    return tensordot(g, x, (_leading(x), _leading(x)))
+
+
+inner = op(_inner, _inner_x, _inner_y, name="inner", numpy=np.inner, arity=2, explain=_last_sizes)
+
+# ----- products that are compositions -----
+
+
+def tensordot(x, y, axes=2):
+    """The sum of products over pairs of axes: `axes` of each, or the last of `x` with the first of `y`."""
+    if isinstance(axes, (int, np.integer)):
+        axes = tuple(range(np.ndim(x) - axes, np.ndim(x))), tuple(range(axes))
+    over_x, over_y = (tuple(a) if isinstance(a, (tuple, list)) else (a,) for a in axes)
+    over_x, over_y = [a % np.ndim(x) for a in over_x], [a % np.ndim(y) for a in over_y]
+    sizes_x, sizes_y = [np.shape(x)[a] for a in over_x], [np.shape(y)[a] for a in over_y]
+    if sizes_x != sizes_y:
+        raise ValueError(
+            f"tensordot: sizes {sizes_x} of axes {over_x} of {np.shape(x)} differ from "
+            f"{sizes_y} of axes {over_y} of {np.shape(y)}"
+        )
+    free_x = [a for a in range(np.ndim(x)) if a not in over_x]
+    free_y = [a for a in range(np.ndim(y)) if a not in over_y]
+    shape = tuple(np.shape(x)[a] for a in free_x) + tuple(np.shape(y)[a] for a in free_y)
+    inner_size = math.prod(sizes_x)
+    left = reshape(transpose(x, (*free_x, *over_x)), (math.prod(shape[: len(free_x)]), inner_size))
+    right = reshape(transpose(y, (*over_y, *free_y)), (inner_size, math.prod(shape[len(free_x) :])))
+    return reshape(left @ right, shape)
+
+
+def dot(x, y):
+    """numpy's dot: a product of numbers, of vectors, of matrices; else over the last axis of `x`, last but one of `y`."""
+    if not (np.ndim(x) and np.ndim(y)):
+        return multiply(x, y)
+    if np.ndim(x) <= 2 and np.ndim(y) <= 2:
+        return matmul(x, y)
+    return tensordot(x, y, (-1, -2 if np.ndim(y) > 1 else -1))
+
+
+def outer(x, y):
+    """The products of every element of `x` with every element of `y`."""
+    return multiply(reshape(x, (-1, 1)), reshape(y, (1, -1)))
+
+
+def vdot(x, y):
+    """The sum of the products of all elements."""
+    return matmul(reshape(x, -1), reshape(y, -1))
+
+
+stands_for(np.tensordot, tensordot)
+stands_for(np.dot, dot)
+stands_for(np.outer, outer)
+stands_for(np.vdot, vdot)
+
+# ----- einsum -----
+
+
+def _explicit(subscripts, shapes):
+    """(labels of each operand, labels of the answer): '...' spelled out in spare letters, an implied answer written."""
+    inputs, arrow, output = subscripts.replace(" ", "").partition("->")
+    inputs = inputs.split(",")
+    if len(inputs) != len(shapes):
+        raise ValueError(f"einsum: '{subscripts}' names {len(inputs)} operands, {len(shapes)} are given")
+    spare = [c for c in string.ascii_letters if c not in subscripts]
+    extra = [len(s) - len(i.replace("...", "")) if "..." in i else 0 for i, s in zip(inputs, shapes, strict=True)]
+    dots = "".join(spare[: builtins.max(extra, default=0)])
+    inputs = [i.replace("...", dots[len(dots) - n :]) for i, n in zip(inputs, extra, strict=True)]
+    for labels, shape in zip(inputs, shapes, strict=True):
+        if len(labels) != len(shape):
+            raise ValueError(f"einsum: '{subscripts}' gives {len(labels)} labels '{labels}' to an operand of shape {shape}")
+    joined = "".join(inputs)
+    once = "".join(sorted(c for c in set(joined) if joined.count(c) == 1 and c not in dots))
+    return inputs, output.replace("...", dots) if arrow else dots + once
+
+
+def _einsum(subscripts, *operands):
+    return np.einsum(subscripts, *operands, optimize=len(operands) > 1)
+
+
+def _einsum_rule(i):
+    """The rule for operand i: contract the cotangent with the other operands, onto the operand's labels."""
+
+    def rule(g, ans, subscripts, *operands):
+        inputs, output = subscripts.split("->")
+        inputs = inputs.split(",")
+        wanted, shape = inputs[i - 1], operands[i - 1].shape
+        terms = [(output, g)] + [(t, x) for k, (t, x) in enumerate(zip(inputs, operands, strict=True), 1) if k != i]
+        known, spare = "".join(t for t, _ in terms), [c for c in string.ascii_letters if c not in subscripts]
+        onto = ""
+        for label, n in zip(wanted, shape, strict=True):
+            if label in onto:  # a diagonal was taken: the cotangent lies on it
+                fresh = spare.pop()
+                terms.append((label + fresh, np.eye(n, dtype=g.dtype)))
+                label = fresh
+            elif label not in known:  # summed in this operand alone: the cotangent is the same along it
+                terms.append((label, np.ones(n, dtype=g.dtype)))
+            onto += label
+        return _contract(",".join(t for t, _ in terms) + "->" + onto, *(x for _, x in terms))
+
+    return rule
+
+
+_contract = op(_einsum, None, *map(_einsum_rule, range(1, 17)), name="einsum")
+
+
+def einsum(subscripts, *operands, optimize=True):
+    """Sums of products by Einstein's convention, in numpy's notation: `einsum('bij,bjk->bik', x, y)`.
+
+    '...' and an implied answer work as in numpy. Products of two operands run as BLAS calls.
+    """
+    if not isinstance(subscripts, str):
+        raise TypeError("einsum: write the subscripts as a string first, 'ij,jk->ik'")
+    inputs, output = _explicit(subscripts, [np.shape(x) for x in operands])
+    return _contract(f"{','.join(inputs)}->{output}", *operands)
+
+
+stands_for(np.einsum, einsum)
+
+# ----- norms: norm'(0) = 0 -----
+
+
+def _norm(x, axis=None, keepdims=False):
+    """The square root of the sum of squares over `axis`."""
+    return np.sqrt(np.add.reduce(np.square(x), axis, None, None, keepdims))
+
+
+_norm2 = op(
+    _norm,
+    lambda g, ans, x, axis=None, keepdims=False: (
+        restore(g / (ans + (ans == 0)), x.shape, axis, keepdims) * x
+    ),
+    name="norm",
+)
+
+
+def norm(x, ord=None, axis=None, keepdims=False):
+    """The norm over `axis`: 2 (the default; Frobenius' for matrices), 1, inf or 'fro'. Its derivative at 0 is 0."""
+    vector = axis is not None and not isinstance(axis, tuple) or np.ndim(x) == 1
+    if ord is None or (ord == 2 and vector) or (ord == "fro" and not vector):
+        return _norm2(x, axis, keepdims)
+    if vector and ord in (1, np.inf):
+        return (sum if ord == 1 else max)(abs(x), axis, keepdims)
+    raise ValueError(f"norm: ord={ord!r} over axis={axis} of shape {np.shape(x)} is not supported")
+
+
+stands_for((np.linalg.norm, np.linalg.vector_norm), norm)
+
+# ----- inverse and linear equations -----
+
+
+def _solve_x(g, ans, x, y):
+    column, answer = (g, ans) if y.ndim > 1 else (expand_dims(g, -1), expand_dims(ans, -1))
+    return -solve(swapaxes(x, -1, -2), column) @ swapaxes(answer, -1, -2)
+
+
+inv = op(
+    np.linalg.inv,
+    lambda g, ans, x: -swapaxes(ans, -1, -2) @ g @ swapaxes(ans, -1, -2),
+    arity=1,
+)
+solve = op(
+    np.linalg.solve,
+    _solve_x,
+    lambda g, ans, x, y: solve(swapaxes(x, -1, -2), g),
+    arity=2,
+)

@@ -1,0 +1,233 @@
+"""Reductions over `axis` (None: all; an int or a tuple), and what is built of them."""
+
+import math
+
+import numpy as np
+
+from .elementwise import exp, log, where
+from .shape import broadcast_to, flip, moveaxis, reshape
+from .table import constant, op, stands_for
+
+# fmt: off
+__all__ = [
+    "all", "any", "argmax", "argmin", "count_nonzero", "cumsum", "log_softmax", "logsumexp", "max", "mean", "min", "prod",
+    "softmax", "std", "sum", "var",
+]
+# fmt: on
+
+# ----- putting a reduced axis back -----
+
+
+def axes_of(axis, ndim):
+    """The reduced axes as non-negative ints."""
+    if axis is None:
+        return range(ndim)
+    return [a % ndim for a in (axis if isinstance(axis, (tuple, list)) else (axis,))]
+
+
+def count(shape, axis):
+    """How many elements of `shape` go into one of the answer."""
+    return math.prod(shape[a] for a in axes_of(axis, len(shape)))
+
+
+def restore(y, shape, axis, keepdims):
+    """`y`, which was reduced from `shape`, with the reduced axes as axes of size 1."""
+    if keepdims or axis is None:  # a number broadcasts as it is
+        return y
+    axes = axes_of(axis, len(shape))
+    return reshape(y, tuple(1 if i in axes else n for i, n in enumerate(shape)))
+
+
+def spread(g, shape, axis, keepdims):
+    """`g`, which was reduced from `shape`, repeated along the reduced axes."""
+    return broadcast_to(restore(g, shape, axis, keepdims), shape)
+
+
+# ----- sums -----
+
+
+def _sum(x, axis=None, keepdims=False):
+    """The sum over `axis`."""
+    return np.add.reduce(x, axis, None, None, keepdims)
+
+
+def _mean(x, axis=None, keepdims=False):
+    """The arithmetic mean over `axis`."""
+    x = np.asarray(x)
+    if x.dtype == np.float16 or not x.size:  # float16 sums overflow; numpy warns of the mean of nothing
+        return np.mean(x, axis, keepdims=keepdims)
+    return np.add.reduce(x, axis, None, None, keepdims) / count(x.shape, axis)
+
+
+def _cumsum(x, axis=None):
+    """The sums of the elements up to each one along `axis`."""
+    return np.cumsum(x, axis)
+
+
+def _cumsum_rule(g, ans, x, axis=None):
+    return reshape(flip(cumsum(flip(g, axis or 0), axis or 0), axis or 0), x.shape)
+
+
+sum = op(
+    _sum,
+    lambda g, ans, x, axis=None, keepdims=False: spread(g, x.shape, axis, keepdims),
+    name="sum",
+    numpy=np.sum,
+)
+mean = op(
+    _mean,
+    lambda g, ans, x, axis=None, keepdims=False: spread(g / count(x.shape, axis), x.shape, axis, keepdims),
+    name="mean",
+    numpy=np.mean,
+)
+cumsum = op(_cumsum, _cumsum_rule, name="cumsum", numpy=np.cumsum)
+
+# ----- moments: var over n - ddof; std'(0) = 0 -----
+
+
+def _var(x, axis=None, ddof=0, keepdims=False):
+    """The variance over `axis`: the sum of squared deviations from the mean, over n - ddof."""
+    return np.var(x, axis, ddof=ddof, keepdims=keepdims)
+
+
+def _std(x, axis=None, ddof=0, keepdims=False):
+    """The standard deviation over `axis`: the square root of the variance."""
+    return np.std(x, axis, ddof=ddof, keepdims=keepdims)
+
+
+def deviation(x, axis, ddof):
+    """(x - mean) / (n - ddof): half the derivative of the variance."""
+    return (x - mean(x, axis, keepdims=True)) / (count(x.shape, axis) - ddof)
+
+
+def _std_rule(g, ans, x, axis=None, ddof=0, keepdims=False):
+    return restore(g / (ans + (ans == 0)), x.shape, axis, keepdims) * deviation(x, axis, ddof)
+
+
+_variance = op(
+    _var,
+    lambda g, ans, x, axis=None, ddof=0, keepdims=False: (
+        restore(g, x.shape, axis, keepdims) * (2 * deviation(x, axis, ddof))
+    ),
+    name="var",
+)
+_deviation = op(_std, _std_rule, name="std")
+
+
+def var(x, axis=None, *, ddof=0, keepdims=False, correction=None):
+    """The variance over `axis`: the sum of squared deviations from the mean, over n - ddof."""
+    return _variance(x, axis, ddof if correction is None else correction, keepdims)
+
+
+def std(x, axis=None, *, ddof=0, keepdims=False, correction=None):
+    """The standard deviation over `axis`: the square root of the variance; its derivative at 0 is taken as 0."""
+    return _deviation(x, axis, ddof if correction is None else correction, keepdims)
+
+
+stands_for(np.var, var)
+stands_for(np.std, std)
+
+# ----- extremes: equal ones share the cotangent equally -----
+
+
+def _max(x, axis=None, keepdims=False):
+    """The largest element over `axis`."""
+    return np.maximum.reduce(x, axis, None, None, keepdims)
+
+
+def _min(x, axis=None, keepdims=False):
+    """The smallest element over `axis`."""
+    return np.minimum.reduce(x, axis, None, None, keepdims)
+
+
+def _extreme_rule(g, ans, x, axis=None, keepdims=False):
+    chosen = x == restore(ans, x.shape, axis, keepdims)
+    ties = chosen.sum(axis=None if axis is None else tuple(axes_of(axis, x.ndim)), keepdims=True)
+    return restore(g, x.shape, axis, keepdims) * chosen / ties.astype(g.dtype)
+
+
+max = op(_max, _extreme_rule, name="max", numpy=(np.max, np.amax))
+min = op(_min, _extreme_rule, name="min", numpy=(np.min, np.amin))
+
+# ----- products -----
+
+
+def _prod(x, axis=None, keepdims=False):
+    """The product over `axis`."""
+    return np.multiply.reduce(x, axis, None, None, keepdims)
+
+
+def _others(x, axis):
+    """For every element the product of the others over `axis`, by products that leave it out: right where it is 0."""
+    axes = list(axes_of(axis, x.ndim))
+    last = tuple(range(-len(axes), 0))
+    moved = moveaxis(x, axes, last)
+    n = math.prod(moved.shape[x.ndim - len(axes) :])
+    rows = reshape(moved, (*moved.shape[: x.ndim - len(axes)], 1, n))
+    one_out = prod(where(np.eye(n, dtype=bool), 1, rows), axis=-1)
+    return moveaxis(reshape(one_out, moved.shape), last, axes)
+
+
+def _prod_rule(g, ans, x, axis=None, keepdims=False):
+    g = restore(g, x.shape, axis, keepdims)
+    if (x == 0).any():
+        return g * _others(x, axis)
+    return g * restore(ans, x.shape, axis, keepdims) / x
+
+
+prod = op(_prod, _prod_rule, name="prod", numpy=np.prod)
+
+# ----- the sum of exponentials, as compositions -----
+
+
+def _peak(x, axis):
+    """The largest elements over `axis` as constants, 0 where that is infinite: what may be taken out of exp."""
+    x = np.asarray(getattr(x, "_data", x))
+    peak = np.maximum.reduce(x, axis, None, None, True)
+    return np.where(np.isfinite(peak), peak, 0) if not np.isfinite(peak).all() else peak
+
+
+def logsumexp(x, axis=None, keepdims=False):
+    """log(sum(exp(x))) over `axis`, without overflow (handout, appendix B: the largest x is taken out first).
+
+    >>> import mytorch as mt
+    >>> mt.logsumexp(mt.tensor([1000.0, 1000.0])).item()
+    1000.6931471805599
+    """
+    peak = _peak(x, axis)
+    total = log(sum(exp(x - peak), axis, True)) + peak
+    return total if keepdims else reshape(total, _reduced(np.shape(x), axis))
+
+
+def softmax(x, axis=-1):
+    """exp(x) / sum(exp(x)) over `axis`, without overflow."""
+    e = exp(x - _peak(x, axis))
+    return e / sum(e, axis, True)
+
+
+def log_softmax(x, axis=-1):
+    """x - logsumexp(x) over `axis`."""
+    return x - logsumexp(x, axis, keepdims=True)
+
+
+def _reduced(shape, axis):
+    axes = axes_of(axis, len(shape))
+    return tuple(n for i, n in enumerate(shape) if i not in axes)
+
+
+# ----- no gradient -----
+
+
+def _arg(f, name):
+    def arg(x, axis=None, keepdims=False):
+        return f(x, axis, keepdims=keepdims)
+
+    arg.__doc__ = f.__doc__
+    return constant(arg, name=name, numpy=f)
+
+
+argmax, argmin, any, all = (
+    _arg(f, name)
+    for f, name in ((np.argmax, "argmax"), (np.argmin, "argmin"), (np.any, "any"), (np.all, "all"))
+)
+count_nonzero = _arg(np.count_nonzero, "count_nonzero")

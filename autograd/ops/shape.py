@@ -1,0 +1,261 @@
+"""Operations that move elements and compute nothing: every rule is the operation's inverse, or its transpose."""
+
+import builtins
+
+import numpy as np
+
+from .elementwise import where
+from .table import op, stands_for
+
+# fmt: off
+__all__ = [
+    "array_split", "atleast_1d", "broadcast_to", "concatenate", "expand_dims", "flip", "hstack",
+    "matrix_transpose", "moveaxis", "pad", "ravel", "repeat", "reshape", "roll", "split", "squeeze",
+    "stack", "swapaxes", "tile", "transpose", "tril", "triu", "vstack",
+]
+# fmt: on
+
+# ----- the same elements under another shape -----
+
+
+def _reshape(x, shape):
+    """The elements of `x` in another shape; one size may be -1."""
+    return np.reshape(x, shape)
+
+
+def _transpose(x, axes=None):
+    """`x` with its axes in the order of `axes`, reversed by default."""
+    return np.transpose(x, axes)
+
+
+def inverse(axes):
+    """The axes that undo a transpose by `axes`."""
+    return None if axes is None else tuple(int(a) for a in np.argsort([a % len(axes) for a in axes]))
+
+
+def _broadcast_to(x, shape):
+    """`x` repeated to `shape`: a read-only view."""
+    return np.broadcast_to(x, shape)
+
+
+reshape = op(
+    _reshape,
+    lambda g, ans, x, shape: reshape(g, x.shape),
+    name="reshape",
+    numpy=np.reshape,
+    view=True,
+)
+transpose = op(
+    _transpose,
+    lambda g, ans, x, axes=None: transpose(g, inverse(axes)),
+    name="transpose",
+    numpy=(np.transpose, np.permute_dims),
+    view=True,
+)
+swapaxes = op(np.swapaxes, lambda g, ans, x, axis1, axis2: swapaxes(g, axis1, axis2), view=True)
+moveaxis = op(
+    np.moveaxis,
+    lambda g, ans, x, source, destination: moveaxis(g, destination, source),
+    view=True,
+)
+expand_dims = op(np.expand_dims, lambda g, ans, x, axis: reshape(g, x.shape), view=True)
+squeeze = op(np.squeeze, lambda g, ans, x, axis=None: reshape(g, x.shape), view=True)
+broadcast_to = op(  # the engine sums the cotangent back: it sees a broadcast argument
+    _broadcast_to,
+    lambda g, ans, x, shape: g,
+    name="broadcast_to",
+    numpy=np.broadcast_to,
+    view=True,
+)
+
+
+def ravel(x):
+    """The elements of `x` along one axis."""
+    return reshape(x, -1)
+
+
+def matrix_transpose(x):
+    """`x` with its last two axes swapped: every matrix of a stack transposed."""
+    if np.ndim(x) < 2:
+        raise ValueError(f"matrix_transpose: at least two axes are needed, this has shape {np.shape(x)}")
+    return swapaxes(x, -1, -2)
+
+
+def atleast_1d(x):
+    """`x` with at least one axis."""
+    return x if np.ndim(x) else reshape(x, 1)
+
+
+stands_for(np.ravel, ravel)
+stands_for((np.matrix_transpose, np.linalg.matrix_transpose), matrix_transpose)
+stands_for(np.atleast_1d, atleast_1d)
+
+# ----- joining and splitting -----
+
+
+def _concatenate(arrays, axis, sizes):
+    """The arrays joined along an existing axis, along which their sizes are `sizes`."""
+    return np.concatenate(arrays, axis)
+
+
+def _pieces(g, axis, sizes):
+    starts = np.cumsum((0, *sizes))
+    along = (slice(None),) * (axis % g.ndim)
+    return [g[(*along, slice(int(a), int(b)))] for a, b in zip(starts, starts[1:], strict=False)]
+
+
+_join = op(
+    _concatenate,
+    lambda g, ans, arrays, axis, sizes: _pieces(g, axis, sizes),
+    name="concatenate",
+)
+
+
+def concatenate(arrays, axis=0):
+    """The arrays joined along an existing axis (None: each flattened first).
+
+    >>> import mytorch as mt
+    >>> mt.concatenate([mt.tensor([1.0]), mt.tensor([2.0, 3.0])])
+    tensor([1., 2., 3.])
+    """
+    arrays = list(arrays)
+    if axis is None:
+        arrays, axis = [ravel(a) for a in arrays], 0
+    shapes = [np.shape(a) for a in arrays]
+    if not arrays:
+        raise ValueError("concatenate: give at least one array")
+    if len({len(s) for s in shapes}) > 1 or not -len(shapes[0]) <= axis < len(shapes[0]):
+        raise ValueError(
+            f"concatenate: arrays with equally many axes, of which {axis} is one, are needed; the shapes are {shapes}"
+        )
+    return _join(arrays, axis, tuple(s[axis] for s in shapes))
+
+
+def stack(arrays, axis=0):
+    """The arrays, all of one shape, joined along a new axis."""
+    arrays = list(arrays)
+    shapes = {np.shape(a) for a in arrays}
+    if len(shapes) != 1:
+        raise ValueError(f"stack: arrays of one shape are needed; the shapes are {sorted(shapes)}")
+    return concatenate([expand_dims(a, axis) for a in arrays], axis)
+
+
+def split(x, indices_or_sections, axis=0):
+    """A list of the parts of `x` along `axis`: so many equal ones, or cut at the given indices."""
+    n = np.shape(x)[axis]
+    cuts = indices_or_sections
+    if isinstance(cuts, (int, np.integer)):
+        if cuts < 1 or n % cuts:
+            raise ValueError(
+                f"split: {n} along axis {axis} is not divisible into {cuts} parts; array_split cuts unequal ones"
+            )
+        cuts = range(n // cuts, n, n // cuts)
+    along = (slice(None),) * (axis % np.ndim(x))
+    ends = [0, *map(int, cuts), n]
+    return [x[(*along, slice(a, b))] for a, b in zip(ends, ends[1:], strict=False)]
+
+
+def array_split(x, indices_or_sections, axis=0):
+    """`split` that allows parts of unequal size: the first ones are one longer."""
+    cuts = indices_or_sections
+    if isinstance(cuts, (int, np.integer)):
+        each, longer = divmod(np.shape(x)[axis], cuts)
+        cuts = np.cumsum([each + 1] * longer + [each] * (cuts - longer))[:-1]
+    return split(x, list(cuts), axis)
+
+
+def _along(axis, name):
+    def joined(arrays):
+        return concatenate([a if np.ndim(a) >= axis + 1 else atleast_1d(a) for a in arrays], axis)
+
+    joined.__name__ = joined.__qualname__ = name
+    joined.__doc__ = f"The arrays joined along axis {axis}, or one after the other where they have one axis."
+    return joined
+
+
+def vstack(arrays):
+    """The arrays under each other: along axis 0, rows made of those with one axis."""
+    return concatenate([a if np.ndim(a) > 1 else reshape(a, (1, -1)) for a in arrays])
+
+
+def hstack(arrays):
+    """The arrays beside each other: along axis 1, or one after the other where they have one axis."""
+    arrays = [atleast_1d(a) for a in arrays]
+    return concatenate(arrays, 0 if np.ndim(arrays[0]) == 1 else 1)
+
+
+for _composed, _numpy in (
+    (concatenate, (np.concatenate, np.concat)),
+    (stack, np.stack),
+    (split, np.split),
+    (array_split, np.array_split),
+    (vstack, np.vstack),
+    (hstack, np.hstack),
+):
+    stands_for(_numpy, _composed)
+
+# ----- padding, repeating, reordering -----
+
+
+def _pad(x, pad_width, constant_values=0):
+    """`x` with `pad_width` ((before, after), ...) elements of a constant added along its axes."""
+    return np.pad(x, pad_width, constant_values=constant_values)
+
+
+def _unpadded(g, pad_width):
+    width = np.broadcast_to(np.asarray(pad_width), (g.ndim, 2)).tolist()
+    return g[tuple(slice(before, n - after) for (before, after), n in zip(width, g.shape, strict=True))]
+
+
+_pad_constant = op(
+    _pad,
+    lambda g, ans, x, pad_width, constant_values=0: _unpadded(g, pad_width),
+    name="pad",
+)
+
+
+def pad(x, pad_width, mode="constant", *, constant_values=0):
+    """`x` with elements of a constant added along its axes.
+
+    pad_width: a number; (before, after) for all axes; or ((before, after), ...), one pair an axis.
+    """
+    if mode != "constant":
+        raise ValueError(f"pad: mode {mode!r} is not supported, only 'constant'; index with the positions wanted")
+    return _pad_constant(x, pad_width, constant_values)
+
+
+stands_for(np.pad, pad)
+
+flip = op(np.flip, lambda g, ans, x, axis=None: flip(g, axis), view=True)
+roll = op(
+    np.roll,
+    lambda g, ans, x, shift, axis=None: roll(g, _negated(shift), axis),
+)
+tril = op(np.tril, lambda g, ans, x, k=0: tril(g, k))
+triu = op(np.triu, lambda g, ans, x, k=0: triu(g, k))
+
+
+def _negated(shift):
+    return tuple(-s for s in shift) if isinstance(shift, tuple) else -shift
+
+
+def repeat(x, repeats, axis=None):
+    """Every element of `x` (along `axis`, or of the flattened `x`) `repeats` times."""
+    if axis is None:
+        x, axis = ravel(x), 0
+    index = np.repeat(np.arange(np.shape(x)[axis]), repeats)
+    return x[(*(slice(None),) * (axis % np.ndim(x)), index)]
+
+
+def tile(x, reps):
+    """`x` laid out `reps` times along its axes."""
+    reps = (reps,) if isinstance(reps, (int, np.integer)) else tuple(reps)
+    shape = (1,) * (len(reps) - np.ndim(x)) + np.shape(x)
+    reps = (1,) * (len(shape) - len(reps)) + reps
+    between = [n for pair in zip((1,) * len(shape), shape, strict=True) for n in pair]
+    full = [n for pair in zip(reps, shape, strict=True) for n in pair]
+    return reshape(broadcast_to(reshape(x, between), full), tuple(r * n for r, n in zip(reps, shape, strict=True)))
+
+
+stands_for(np.repeat, repeat)
+stands_for(np.tile, tile)

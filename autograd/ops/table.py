@@ -1,0 +1,54 @@
+"""`op`: one row of a table of operations, a forward function and its rules side by side.
+
+Notation of every table: `x, y` inputs, `ans` output, `g` cotangent of `ans`. Derivations are in docs/vjps.md.
+"""
+
+import inspect
+
+import numpy as np
+
+from ..engine import Op, _binary, _general, _unary, build, defvjp
+
+TABLE = {}  # name -> operation with rules, in the order of the tables
+CONSTANT = {}  # name -> operation through which no gradient flows
+UFUNCS = {}  # numpy ufunc -> operation
+FUNCTIONS = {}  # numpy function -> operation or composition
+
+_FAST = {1: _unary, 2: _binary}
+
+
+def op(f, *rules, name=None, arity=None, numpy=None, view=False, explain=None):
+    """The operation that computes `f`, with a rule for each of its arguments.
+
+    arity:   1 or 2 for functions of just so many arrays, which then record with less work; found for ufuncs.
+    numpy:   the numpy function it stands for, when that is not `f`.
+    view:    the answer may share the first argument's memory.
+    explain: `(args, kwargs) -> str`, what is wrong with the arguments of a call that failed.
+    """
+    o = Op(f, name=name, view=view, explain=explain)
+    fun = build(o, _FAST.get(arity or getattr(f, "nin", None), _general))
+    defvjp(fun, *rules)
+    TABLE[o.name] = fun
+    stands_for(numpy or f, fun)
+    return fun
+
+
+def constant(f, name=None, numpy=None):
+    """The operation that computes `f` and is constant almost everywhere, or has integer answers: never recorded."""
+    o = Op(f, name=name)
+    fun = build(o, _general)
+    defvjp(fun, *[None] * _number_of_arguments(f))
+    CONSTANT[o.name] = fun
+    stands_for(numpy or f, fun)
+    return fun
+
+
+def _number_of_arguments(f):
+    return f.nin if isinstance(f, np.ufunc) else len(inspect.signature(f).parameters)
+
+
+def stands_for(function, fun):
+    """Makes numpy's `function` call `fun` when it is given a Tensor; returns `fun`."""
+    for f in function if isinstance(function, tuple) else (function,):
+        (UFUNCS if isinstance(f, np.ufunc) else FUNCTIONS)[f] = fun
+    return fun

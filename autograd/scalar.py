@@ -1,0 +1,174 @@
+"""Value: a float that remembers how it was computed. The same engine and rules as Tensor, one number at a time."""
+
+import math
+import operator
+
+from . import ops
+from .engine import clock, freed, mode, new, pull
+from .tensor import Tensor
+
+__all__ = ["Value"]
+
+
+class Value:
+    """A number that records what is done to it; `backward()` leaves the derivative by every number it came from.
+
+    >>> a, b = Value(2.0), Value(-3.0)
+    >>> c = a * b + a.tanh()
+    >>> c.backward()
+    >>> a.grad, b.grad
+    (-2.929348839..., 2.0)
+    """
+
+    __slots__ = ("args", "data", "grad", "index", "op")
+    shape, ndim, size, dtype = (), 0, 1, float
+    kwargs = None
+
+    def __init__(self, data):
+        self.data = float(data)
+        self.grad = 0.0
+        self.op = None
+        self.args = ()
+        self.index = next(clock)
+
+    def backward(self, gradient=1.0, retain_graph=None, create_graph=False):
+        """Adds the derivative of this value to `grad` of every leaf, and sets it on every value between.
+
+        create_graph: the derivatives are Values themselves, to be differentiated again.
+        """
+        seed = Value(gradient) if create_graph and not isinstance(gradient, Value) else gradient
+        retain_graph = create_graph if retain_graph is None else retain_graph
+        arrived = pull(self, seed, create_graph=create_graph, retain_graph=retain_graph)
+        for leaf, g in arrived.values():
+            leaf.grad = leaf.grad + g
+
+    # ----- what the engine asks of a node -----
+
+    @property
+    def parents(self):
+        """For every argument the Value it is, None for a constant; None after the graph was freed."""
+        return self.args and tuple(a if isinstance(a, Value) else None for a in self.args)
+
+    def sources(self):
+        """The (argument number, Value) pairs that gradients flow to."""
+        return ((i, a) for i, a in enumerate(self.args or ()) if isinstance(a, Value))
+
+    def pull(self, g, wanted, create_graph):
+        if self.args is None:
+            raise freed(self)
+        self.grad = g
+        ans = self if create_graph else self.data
+        args = self.args if create_graph else [a.data if isinstance(a, Value) else a for a in self.args]
+        return [(a, self._apply_rule(i, g, ans, args)) for i, a in self.sources()]
+
+    def _apply_rule(self, i, g, ans, args):
+        try:
+            ct = self.op.rules[i](g, ans, *args)
+        except FloatingPointError:
+            with Tensor._quiet():
+                ct = self.op.rules[i](g, ans, *args)
+        except ZeroDivisionError:
+            if g != 0:
+                raise ZeroDivisionError(f"backward of {self.op.name}: the derivative is infinite at {args}") from None
+            return g
+        return ct if isinstance(ct, Value) else float(ct)
+
+    def free(self):
+        self.args = None
+
+    # ----- the number -----
+
+    def item(self):
+        return self.data
+
+    def __float__(self):
+        return self.data
+
+    def __bool__(self):
+        return self.data != 0
+
+    def __repr__(self):
+        return f"Value({self.data:.6g}, grad={float(self.grad):.6g})"
+
+    __hash__ = object.__hash__
+
+
+def _record(op, data, args):
+    out = new(Value)
+    out.data = data
+    out.grad = 0.0
+    out.index = next(clock)
+    out.op, out.args = (op, args) if mode.enabled else (None, ())
+    return out
+
+
+def _unary(fun, f):
+    op = fun.op
+
+    def method(self):
+        try:
+            return _record(op, f(self.data), (self,))
+        except (ArithmeticError, ValueError) as error:
+            raise type(error)(f"{op.name}: {error}, for {self.data!r}") from None
+
+    return method
+
+
+def _binary(fun, f):
+    op = fun.op
+
+    def method(self, other):
+        if other.__class__ is Value:
+            y = other.data
+        elif isinstance(other, (int, float)):
+            y = other
+        else:
+            return NotImplemented
+        try:
+            return _record(op, f(self.data, y), (self, other))
+        except (ArithmeticError, ValueError) as error:
+            raise type(error)(f"{op.name}: {error}, for {self.data!r} and {y!r}") from None
+
+    return method
+
+
+def _reflected(method):
+    return lambda self, other: method(Value(other), self) if isinstance(other, (int, float)) else NotImplemented
+
+
+def _compared(compare):
+    return lambda self, other: compare(self.data, other.data if isinstance(other, Value) else other)
+
+
+def _sigmoid(x):
+    e = math.exp(-abs(x))
+    return (1.0 if x >= 0 else e) / (1.0 + e)
+
+
+UNARY = {
+    "__neg__": (ops.negative, operator.neg),
+    "__abs__": (ops.abs, abs),
+    "exp": (ops.exp, math.exp),
+    "log": (ops.log, math.log),
+    "sqrt": (ops.sqrt, math.sqrt),
+    "sin": (ops.sin, math.sin),
+    "cos": (ops.cos, math.cos),
+    "tanh": (ops.tanh, math.tanh),
+    "sigmoid": (ops.sigmoid, _sigmoid),
+    "relu": (ops.relu, lambda x: x if x > 0 else 0.0),
+}
+BINARY = {
+    "add": (ops.add, operator.add),
+    "sub": (ops.subtract, operator.sub),
+    "mul": (ops.multiply, operator.mul),
+    "truediv": (ops.divide, operator.truediv),
+    "pow": (ops.power, math.pow),
+}
+
+for _name, _row in UNARY.items():
+    setattr(Value, _name, _unary(*_row))
+for _name, _row in BINARY.items():
+    setattr(Value, f"__{_name}__", _binary(*_row))
+    setattr(Value, f"__r{_name}__", _reflected(getattr(Value, f"__{_name}__")))
+for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
+    setattr(Value, f"__{_name}__", _compared(getattr(operator, _name)))

@@ -1,0 +1,250 @@
+"""Functions that make derivatives of functions. All are made of `vjp`, so they nest to any order.
+
+Arguments and answers may be arrays, numbers, Tensors, and nested dicts, lists and tuples of these. Plain arrays in,
+plain arrays out; with a Tensor among the arguments, Tensors out.
+"""
+
+import functools
+
+import numpy as np
+
+from . import engine, ops
+from .engine import Leaf, Node, Op, _kind, clock, defvjp, paths, pull, wrap
+from .tensor import Tensor
+from .tree import flatten, tree_map
+
+__all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
+
+
+def vjp(f, *xs):
+    """(f(*xs), pullback): the answer, and the function from its cotangent to the cotangents of `xs`, a tuple.
+
+    >>> import numpy as np, mytorch as mt
+    >>> y, pullback = mt.vjp(lambda x: x**2, np.array([1.0, 2.0]))
+    >>> pullback(np.array([1.0, 10.0]))
+    (array([ 2., 40.]),)
+    """
+    trace = Trace("vjp", f, xs, range(len(xs)))
+    return trace.answer(), lambda g: trace.give(trace.pullback(g))
+
+
+def value_and_grad(f, argnums=0):
+    """The function that gives (f(*args), its gradient); `f` gives one number.
+
+    argnums: the argument to differentiate by, or a tuple of them; the gradient then is a tuple.
+    """
+
+    @functools.wraps(f, updated=())
+    def value_and_gradient(*args, **kwargs):
+        trace = Trace("grad", f, args, _tuple(argnums), kwargs)
+        y = trace.y
+        if not isinstance(y, Tensor) or y.size != 1:
+            what = f"shape {y.shape}" if isinstance(y, Tensor) else _kind(y)
+            raise ValueError(
+                f"grad: {_name(f)} returned {what}; it must return one number: "
+                "reduce it with .sum() or .mean(), or use jacobian or vjp"
+            )
+        gradients = trace.give(trace.pullback(np.ones(y.shape, y.dtype)))
+        return trace.answer(), gradients if isinstance(argnums, (tuple, list)) else gradients[0]
+
+    return value_and_gradient
+
+
+def grad(f, argnums=0):
+    """The function that gives the gradient of `f`, which gives one number.
+
+    argnums: the argument to differentiate by, or a tuple of them; the gradient then is a tuple.
+
+    >>> import mytorch as mt
+    >>> float(mt.grad(lambda x: x**3)(2.0))
+    12.0
+    >>> float(mt.grad(mt.grad(lambda x: x**3))(2.0))
+    12.0
+    """
+    both = value_and_grad(f, argnums)
+
+    @functools.wraps(f, updated=())
+    def gradient(*args, **kwargs):
+        return both(*args, **kwargs)[1]
+
+    return gradient
+
+
+def jvp(f, xs, vs):
+    """(f(*xs), the derivative of f along `vs`), for tuples `xs` of arguments and `vs` of their tangents.
+
+    Made of reverse rules alone: the pullback is linear in its cotangent, and its own pullback is the jvp
+    (J. Townsend 2017, "A new trick for calculating Jacobian vector products").
+
+    >>> import mytorch as mt
+    >>> y, tangent = mt.jvp(lambda x: x * x, (3.0,), (1.0,))
+    >>> float(y), float(tangent)
+    (9.0, 6.0)
+    """
+    if not (isinstance(xs, (tuple, list)) and isinstance(vs, (tuple, list)) and len(xs) == len(vs)):
+        raise TypeError("jvp: give a tuple of arguments and a tuple of as many tangents, jvp(f, (x,), (v,))")
+    trace = Trace("jvp", f, xs, range(len(xs)), others=vs)
+    any_cotangent = tree_map(lambda y: np.ones(y.shape, y.dtype), trace.y)  # the pullback is linear: its value is free
+    transposed = Trace("jvp", lambda g: trace.pullback(g, record=True), (any_cotangent,), (0,))
+    (tangent,) = transposed.pullback(tuple(vs), record=trace.alive or _has_history(flatten(vs)[0]))
+    return trace.answer(), trace.give(tangent)
+
+
+def jacobian(f, argnums=0):
+    """The function that gives the Jacobian of `f`: for an answer of shape S and an argument of shape T, shape S + T.
+
+    Where the answer is nested, the Jacobian has its structure, and inside it that of the argument.
+
+    >>> import numpy as np, mytorch as mt
+    >>> mt.jacobian(lambda x: x**2)(np.array([1.0, 2.0]))
+    array([[2., 0.],
+           [0., 4.]])
+    """
+
+    @functools.wraps(f, updated=())
+    def jac(*args, **kwargs):
+        trace = Trace("jacobian", f, args, _tuple(argnums), kwargs)
+        answers, rebuild = flatten(trace.y)
+        blocks = [_block(trace, answers, k, rebuild) for k in range(len(answers))]
+        return rebuild([b if isinstance(argnums, (tuple, list)) else b[0] for b in blocks])
+
+    return jac
+
+
+def _block(trace, answers, k, rebuild):
+    """The derivatives of the k-th answer, one pullback an element, stacked."""
+    shape, rows = answers[k].shape, []
+    for j in range(answers[k].size):
+        basis = [np.zeros(y.shape, y.dtype) for y in answers]
+        basis[k].flat[j] = 1
+        leaves, put_together = flatten(trace.pullback(rebuild(basis)))
+        rows.append(leaves)
+    if not rows:  # an empty answer has an empty Jacobian
+        return tree_map(lambda x: np.zeros(shape + np.shape(x)), tuple(trace.given))
+    columns = [ops.stack(column).reshape(shape + column[0].shape) for column in zip(*rows, strict=True)]
+    return trace.give(put_together(columns))
+
+
+def hessian(f, argnums=0):
+    """The function that gives the matrix of second derivatives of `f`, which gives one number: shape T + T."""
+    return jacobian(grad(f, argnums), argnums)
+
+
+def hvp(f, x, v):
+    """The Hessian of `f` at `x` times `v`, without the Hessian: the gradient of <grad f, v>.
+
+    >>> import numpy as np, mytorch as mt
+    >>> mt.hvp(lambda x: (x**3).sum(), np.array([1.0, 2.0]), np.array([1.0, 1.0]))
+    array([ 6., 12.])
+    """
+    trace = Trace("hvp", grad(f), (x,), (0,), others=v)
+    return trace.give(trace.pullback(v))[0]
+
+
+# ----- what they share -----
+
+
+class Trace:
+    """One run of `f` on Tensors, and its pullback.
+
+    Every differentiated leaf becomes a fresh node, where pullbacks stop. A Tensor that has a node keeps it behind the
+    fresh one, so that an outer derivative goes on from there. `alive` says that a gradient could still come from
+    outside: through such a Tensor, or through one that `f` closes over. Pullbacks are recorded then, and only then.
+    """
+
+    def __init__(self, who, f, args, argnums, kwargs=None, others=()):
+        for i in argnums:
+            if not -len(args) <= i < len(args):
+                raise TypeError(f"{who}: {_name(f)} is to be differentiated by argument {i} and is given {len(args)}")
+        self.who, self.f = who, f
+        self.given = [args[i] for i in argnums]
+        self.plain = not any(isinstance(x, Tensor) for x in flatten((args, others))[0])
+        recording, self.since = engine.is_grad_enabled(), next(clock)
+        with engine.enable_grad():
+            self.inputs = [tree_map(lambda x: _fresh(who, x, recording), x) for x in self.given]
+            traced = list(args)
+            for i, x in zip(argnums, self.inputs, strict=True):
+                traced[i] = x
+            self.y = tree_map(self._as_tensor, f(*traced, **(kwargs or {})))
+        self.leaves = flatten(self.inputs)[0]
+        self.targets = {leaf._node.index for leaf in self.leaves}
+        self.paths = [paths(y._node, self.targets, self.since) if y._node else None for y in flatten(self.y)[0]]
+        self.alive = recording and (
+            any(isinstance(leaf._node, Node) for leaf in self.leaves) or any(p[1] for p in self.paths if p)
+        )
+
+    def pullback(self, g, record=None):
+        """The cotangents of the differentiated arguments, Tensors, from the cotangent `g` of the answer.
+
+        record: whether to record the pullback; by default where a gradient could flow to it.
+        """
+        answers, cotangents = flatten(self.y)[0], flatten(g)[0]
+        if len(cotangents) != len(answers):
+            raise ValueError(
+                f"{self.who}: {_name(self.f)} has {len(answers)} answers, {len(cotangents)} cotangents are given"
+            )
+        if record is None:
+            record = self.alive or _has_history(cotangents)
+        record = record and engine.is_grad_enabled()
+        totals = {}
+        with engine._set_mode(record):
+            for y, path, ct in zip(answers, self.paths, cotangents, strict=True):
+                seed = y._seed(ct, record)
+                if path is None or y._node.index not in path[0]:
+                    continue
+                for index, (_, got) in pull(y._node, seed, self.targets, path[0], record, retain_graph=True).items():
+                    got = got if isinstance(got, Tensor) else wrap(got)
+                    totals[index] = totals[index] + got if index in totals else got
+        for x in self.leaves:  # what no path leads to
+            if x._node.index not in totals:
+                totals[x._node.index] = wrap(np.zeros(x.shape, x.dtype))
+        return tuple(tree_map(lambda x: totals[x._node.index], x) for x in self.inputs)
+
+    def answer(self):
+        """The answer, as the caller deals in it."""
+        return self.give(self.y if self.alive else tree_map(Tensor.detach, self.y))
+
+    def give(self, tree):
+        """`tree` of Tensors as the caller deals in it: arrays for arrays, unless a gradient can flow to them."""
+        if not self.plain:
+            return tree
+        return tree_map(lambda x: x if x._node is not None else x._data[()], tree)
+
+    def _as_tensor(self, y):
+        if isinstance(y, Tensor):
+            return y
+        data = None if y is None else np.asarray(y)
+        if data is None or data.dtype.kind not in "fiub":
+            raise TypeError(f"{self.who}: {_name(self.f)} returned {_kind(y)}; it must return tensors, arrays or numbers")
+        return wrap(data)
+
+
+_boundary = engine.build(Op(lambda x: x, name="input"), engine._unary)
+defvjp(_boundary, lambda g, ans, x: g)
+
+
+def _fresh(who, x, recording):
+    """The Tensor of one differentiated leaf, with a node of its own."""
+    if isinstance(x, Tensor) and x._node is not None and recording:
+        return _boundary(x)
+    data = x._data if isinstance(x, Tensor) else np.asarray(x)
+    if data.dtype.kind != "f":
+        raise TypeError(
+            f"{who}: an argument to differentiate by has dtype {data.dtype}, only real floating ones can; "
+            "write 1.0 for 1, or convert it with astype(float)"
+        )
+    fresh = wrap(data)
+    fresh._node = Leaf(data.shape, data.dtype)
+    return fresh
+
+
+def _has_history(leaves):
+    return any(isinstance(x, Tensor) and x._node is not None for x in leaves)
+
+
+def _tuple(argnums):
+    return tuple(argnums) if isinstance(argnums, (tuple, list)) else (argnums,)
+
+
+def _name(f):
+    return getattr(f, "__name__", None) or repr(f)
