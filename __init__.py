@@ -1,5 +1,17 @@
-"""MyTorch: reverse-mode automatic differentiation on numpy. `import mytorch as mt`."""
+"""MyTorch: reverse-mode automatic differentiation on numpy, in code to be read. `import mytorch as mt`."""
 
 __version__ = "0.1.0"
 
+import importlib
+
+from . import autograd
 from .autograd import *
+
+__all__ = [*autograd.__all__, "autograd", "nn", "train", "viz"]
+
+
+def __getattr__(name):
+    """The folders beside autograd load when they are first used: `mt.nn`, `mt.viz`, `mt.train`."""
+    if name in ("nn", "train", "viz"):
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module 'mytorch' has no attribute {name!r}")

@@ -1,7 +1,24 @@
 """Reverse-mode automatic differentiation: one engine, one table of rules, two carriers (Tensor and Value)."""
 
+from . import ops, transforms
 from .engine import defvjp, enable_grad, is_grad_enabled, no_grad, primitive
+from .gradcheck import GradcheckError, gradcheck
 from .ops import *
 from .scalar import Value
 from .tensor import Tensor, tensor
-from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from .transforms import *
+
+__all__ = [
+    "GradcheckError",
+    "Tensor",
+    "Value",
+    "defvjp",
+    "enable_grad",
+    "gradcheck",
+    "is_grad_enabled",
+    "no_grad",
+    "primitive",
+    "tensor",
+    *ops.__all__,
+    *transforms.__all__,
+]
