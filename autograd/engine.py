@@ -382,7 +382,7 @@ def primitive(f):
     >>> @primitive
     ... def cube(x): return x ** 3
     >>> defvjp(cube, lambda g, ans, x: g * 3 * x ** 2)
-    >>> mt.grad(cube)(2.0)
+    >>> float(mt.grad(cube)(2.0))
     12.0
     """
     return build(Op(f), _general)

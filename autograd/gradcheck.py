@@ -1,5 +1,7 @@
 """The gradient checker: every element of the Jacobian against differences that carry an error bar of their own."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from .engine import enable_grad, no_grad
@@ -95,7 +97,10 @@ def _check(f, inputs, level, rtol):
 
 
 def _differences(f, inputs, chosen):
-    """(slopes, error bars, lowest and highest one-sided slope, each of shape (answers, inputs), the largest answer)."""
+    """(slopes, error bars, lowest and highest one-sided slope, the size of the answer).
+
+    All but the last have shape (answers, inputs); the one-sided slopes are +inf and -inf where there is no kink.
+    """
     given = list(inputs)
     picked, rebuild = flatten([inputs[i] for i in chosen])
     picked = [np.array(x) for x in picked]
@@ -124,35 +129,39 @@ def _slope(run, flat, j, center):
     """
     at = flat[j]
     widest, tiny = max(abs(at), 1.0) / 4, 4.0**-NARROWINGS * min(abs(at) or 1.0, 1.0)
-    best = previous = gap = None
-    for step in widest * 4.0 ** np.arange(np.floor(np.log(tiny / widest) / np.log(4.0)), 1):
-        with np.errstate(all="ignore"):
-            flat[j] = at + step
-            up, above = run(), flat[j] - at
-            flat[j] = at - step
-            down, below = run(), at - flat[j]
-            central, right, left = (up - down) / (above + below), (up - center) / above, (center - down) / below
-            rounding = 4 * np.finfo(float).eps * np.maximum(np.abs(up), np.abs(down)) / step
-            if previous is not None:
-                slope = (16 * previous - central) / 15  # steps grow by 4, the error by 16
-                bar = np.abs(slope - previous) + rounding_before
-                kinked = gap > np.maximum(0.5 * np.abs(right - left), 8 * rounding_before)  # a smooth gap grows by 4
-                best = _better(best, (slope, np.where(np.isfinite(bar), bar, np.inf), *sides, kinked))
-            previous, gap, rounding_before, sides = central, np.abs(right - left), rounding, (right, left)
-    flat[j] = at
-    slope, bar, right, left, kinked, _ = best
+    steps = widest * 4.0 ** np.arange(np.floor(np.log(tiny / widest) / np.log(4.0)), 1)
+    with np.errstate(all="ignore"):
+        tries = [_try(run, flat, j, center, at, step) for step in steps]
+        best = None
+        for (slope, left, right, rounding), (wider, wider_left, wider_right, _) in pairwise(tries):
+            extrapolated = (16 * slope - wider) / 15  # steps grow by 4, the error by 16
+            bar = np.abs(extrapolated - slope) + rounding
+            gap, wider_gap = np.abs(right - left), np.abs(wider_right - wider_left)
+            kinked = gap > np.maximum(0.5 * wider_gap, 8 * rounding)  # without a kink the gap grows by 4
+            found = extrapolated, np.where(np.isfinite(bar), bar, np.inf), left, right, kinked
+            best = found if best is None else _better(best, found)
+    slope, bar, left, right, kinked = best[:5]
     low, high = np.minimum(left, right), np.maximum(left, right)
     return slope, bar, np.where(kinked, low, np.inf), np.where(kinked, high, -np.inf)
 
 
+def _try(run, flat, j, center, at, step):
+    """(central slope, left slope, right slope, what rounding may add to them) for one step."""
+    flat[j] = at + step
+    up, above = run(), flat[j] - at
+    flat[j] = at - step
+    down, below = run(), at - flat[j]
+    flat[j] = at
+    rounding = 4 * np.finfo(float).eps * np.maximum(np.abs(up), np.abs(down)) / step
+    return (up - down) / (above + below), (center - down) / below, (up - center) / above, rounding
+
+
 def _better(best, found):
-    """Element by element the estimate with the smaller bar; closed to wider steps after the first that disagrees."""
-    if best is None:
-        return *found, np.zeros(found[0].shape, bool)
-    *best, closed = best
-    closed = closed | ~(np.abs(found[0] - best[0]) <= best[1] + found[1])
-    take = ~closed & (found[1] < best[1])
-    return *(np.where(take, new, old) for new, old in zip(found, best, strict=True)), closed
+    """Element by element the estimate with the smaller bar; no wider step counts after the first that disagrees."""
+    *old, open_ = best if len(best) == 6 else (*best, np.ones(best[0].shape, bool))
+    open_ = open_ & (np.abs(found[0] - old[0]) <= old[1] + found[1])
+    take = open_ & (found[1] < old[1])
+    return *(np.where(take, new, before) for new, before in zip(found, old, strict=True)), open_
 
 
 def _explain(name, level, verdict, bad, analytic, numeric, bar, answers, inputs):

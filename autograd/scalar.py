@@ -17,7 +17,7 @@ class Value:
     >>> c = a * b + a.tanh()
     >>> c.backward()
     >>> a.grad, b.grad
-    (-2.929348839..., 2.0)
+    (-2.92934917..., 2.0)
     """
 
     __slots__ = ("args", "data", "grad", "index", "op")

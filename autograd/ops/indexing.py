@@ -19,7 +19,9 @@ def is_basic(index):
 
 
 def _is_basic(part):
-    return part is None or part is Ellipsis or (isinstance(part, (int, np.integer, slice)) and not isinstance(part, bool))
+    if part is None or part is Ellipsis or isinstance(part, slice):
+        return True
+    return isinstance(part, (int, np.integer)) and not isinstance(part, bool)
 
 
 def _getitem(x, index):
@@ -77,7 +79,7 @@ def take_along_axis(x, indices, axis):
     """The element of `x` that `indices` names at every position along `axis`; other axes are matched."""
     indices = np.asarray(indices)
     axis %= x.ndim
-    shape = np.broadcast_shapes(indices.shape, x.shape[:axis] + (1,) + x.shape[axis + 1 :])
+    shape = np.broadcast_shapes(indices.shape, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))
     grid = np.ogrid[tuple(slice(n) for n in shape)]
     return getitem(x, (*grid[:axis], indices, *grid[axis + 1 :]))
 

@@ -117,7 +117,7 @@ def tensordot(x, y, axes=2):
 
 
 def dot(x, y):
-    """numpy's dot: a product of numbers, of vectors, of matrices; else over the last axis of `x`, last but one of `y`."""
+    """numpy's dot: the product of numbers, vectors or matrices; else over the last axis of `x` and last but one of `y`."""
     if not (np.ndim(x) and np.ndim(y)):
         return multiply(x, y)
     if np.ndim(x) <= 2 and np.ndim(y) <= 2:
@@ -155,10 +155,10 @@ def _explicit(subscripts, shapes):
     inputs = [i.replace("...", dots[len(dots) - n :]) for i, n in zip(inputs, extra, strict=True)]
     for labels, shape in zip(inputs, shapes, strict=True):
         if len(labels) != len(shape):
-            raise ValueError(f"einsum: '{subscripts}' gives {len(labels)} labels '{labels}' to an operand of shape {shape}")
+            raise ValueError(f"einsum: '{subscripts}' has the labels '{labels}' for an operand of shape {shape}")
     joined = "".join(inputs)
-    once = "".join(sorted(c for c in set(joined) if joined.count(c) == 1 and c not in dots))
-    return inputs, output.replace("...", dots) if arrow else dots + once
+    once = sorted(c for c in set(joined) if joined.count(c) == 1 and c not in dots)
+    return inputs, output.replace("...", dots) if arrow else dots + "".join(once)
 
 
 def _einsum(subscripts, *operands):
@@ -223,7 +223,7 @@ _norm2 = op(
 
 def norm(x, ord=None, axis=None, keepdims=False):
     """The norm over `axis`: 2 (the default; Frobenius' for matrices), 1, inf or 'fro'. Its derivative at 0 is 0."""
-    vector = axis is not None and not isinstance(axis, tuple) or np.ndim(x) == 1
+    vector = np.ndim(x) == 1 or (axis is not None and not isinstance(axis, tuple))
     if ord is None or (ord == 2 and vector) or (ord == "fro" and not vector):
         return _norm2(x, axis, keepdims)
     if vector and ord in (1, np.inf):

@@ -218,16 +218,16 @@ def _reduced(shape, axis):
 # ----- no gradient -----
 
 
-def _arg(f, name):
-    def arg(x, axis=None, keepdims=False):
+def _counted(f, name, doc):
+    def reduced(x, axis=None, keepdims=False):
         return f(x, axis, keepdims=keepdims)
 
-    arg.__doc__ = f.__doc__
-    return constant(arg, name=name, numpy=f)
+    reduced.__doc__ = doc
+    return constant(reduced, name=name, numpy=f)
 
 
-argmax, argmin, any, all = (
-    _arg(f, name)
-    for f, name in ((np.argmax, "argmax"), (np.argmin, "argmin"), (np.any, "any"), (np.all, "all"))
-)
-count_nonzero = _arg(np.count_nonzero, "count_nonzero")
+argmax = _counted(np.argmax, "argmax", "The index of the first largest element along `axis`, of the flattened `x`.")
+argmin = _counted(np.argmin, "argmin", "The index of the first smallest element along `axis`, of the flattened `x`.")
+any = _counted(np.any, "any", "Whether any element over `axis` is true.")
+all = _counted(np.all, "all", "Whether all elements over `axis` are true.")
+count_nonzero = _counted(np.count_nonzero, "count_nonzero", "How many elements over `axis` are not zero.")

@@ -1,10 +1,9 @@
 """Operations that move elements and compute nothing: every rule is the operation's inverse, or its transpose."""
 
-import builtins
+from itertools import pairwise
 
 import numpy as np
 
-from .elementwise import where
 from .table import op, stands_for
 
 # fmt: off
@@ -101,7 +100,7 @@ def _concatenate(arrays, axis, sizes):
 def _pieces(g, axis, sizes):
     starts = np.cumsum((0, *sizes))
     along = (slice(None),) * (axis % g.ndim)
-    return [g[(*along, slice(int(a), int(b)))] for a, b in zip(starts, starts[1:], strict=False)]
+    return [g[(*along, slice(int(a), int(b)))] for a, b in pairwise(starts)]
 
 
 _join = op(
@@ -152,7 +151,7 @@ def split(x, indices_or_sections, axis=0):
         cuts = range(n // cuts, n, n // cuts)
     along = (slice(None),) * (axis % np.ndim(x))
     ends = [0, *map(int, cuts), n]
-    return [x[(*along, slice(a, b))] for a, b in zip(ends, ends[1:], strict=False)]
+    return [x[(*along, slice(a, b))] for a, b in pairwise(ends)]
 
 
 def array_split(x, indices_or_sections, axis=0):
@@ -162,15 +161,6 @@ def array_split(x, indices_or_sections, axis=0):
         each, longer = divmod(np.shape(x)[axis], cuts)
         cuts = np.cumsum([each + 1] * longer + [each] * (cuts - longer))[:-1]
     return split(x, list(cuts), axis)
-
-
-def _along(axis, name):
-    def joined(arrays):
-        return concatenate([a if np.ndim(a) >= axis + 1 else atleast_1d(a) for a in arrays], axis)
-
-    joined.__name__ = joined.__qualname__ = name
-    joined.__doc__ = f"The arrays joined along axis {axis}, or one after the other where they have one axis."
-    return joined
 
 
 def vstack(arrays):

@@ -280,11 +280,24 @@ def test_an_npz_file_may_bring_its_validation_part(archive):
 
 
 def test_only_unsigned_bytes_are_scaled(archive):
-    """Other numbers arrive as they are, C-contiguous whatever their layout; further arrays do not matter."""
-    x = np.asfortranarray(np.arange(144.0).reshape(24, 6))
-    found = data.load(archive(x_train=x, names=np.array([object()])))
-    assert np.array_equal(np.concatenate([found.train.x, found.val.x]), x)
+    """uint8 is taken as pixels; other numbers arrive as they are, and arrays of other names do not matter."""
+    for dtype, scale in (np.uint8, 255), (np.int8, 1), (np.int64, 1), (np.float64, 1), (bool, 1):
+        x = (np.arange(144) % 128).reshape(24, 6).astype(dtype)
+        found = data.load(archive(x_train=x, names=np.array([object()])))
+        np.testing.assert_allclose(np.concatenate([found.train.x, found.val.x]), x / scale, rtol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+def test_images_are_c_contiguous(archive, dtype):
+    """Whatever the layout in the file, for rows are what training gathers."""
+    found = data.load(archive(x_train=np.asfortranarray(np.ones((24, 6), dtype))))
     assert found.train.x.flags.c_contiguous
+
+
+def test_the_validation_part_is_never_empty(archive):
+    """Of fewer than twelve training examples it takes the last one."""
+    found = data.load(archive(x_train=np.ones((3, 6)), y_train=np.arange(3)))
+    assert found.train.y.tolist() == [0, 1] and found.val.y.tolist() == [2]
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
