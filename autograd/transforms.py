@@ -215,7 +215,7 @@ class Trace:
             return y
         data = None if y is None else np.asarray(y)
         if data is None or data.dtype.kind not in "fiub":
-            raise TypeError(f"{self.who}: {_name(self.f)} returned {_kind(y)}; it must return tensors, arrays or numbers")
+            raise TypeError(f"{self.who}: {_name(self.f)} returned {_kind(y)}; return tensors, arrays or numbers")
         return wrap(data)
 
 

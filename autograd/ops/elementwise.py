@@ -118,7 +118,7 @@ def _relu(x):
     return np.maximum(x, 0)
 
 
-sigmoid = op(_sigmoid, lambda g, ans, x: g * (ans * (1 - ans)), name="round", "sigmoid", arity=1)
+sigmoid = op(_sigmoid, lambda g, ans, x: g * (ans * (1 - ans)), name="sigmoid", arity=1)
 relu = op(_relu, lambda g, ans, x: g * (ans > 0), name="relu", arity=1)  # relu'(0) = 0
 
 # ----- kinks: abs'(0) = 0, equal arguments share the cotangent equally -----

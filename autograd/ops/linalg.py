@@ -117,7 +117,7 @@ def tensordot(x, y, axes=2):
 
 
 def dot(x, y):
-    """numpy's dot: the product of numbers, vectors or matrices; else over the last axis of `x` and last but one of `y`."""
+    """The product of numbers, vectors or matrices; of stacks, over the last axis of `x` and last but one of `y`."""
     if not (np.ndim(x) and np.ndim(y)):
         return multiply(x, y)
     if np.ndim(x) <= 2 and np.ndim(y) <= 2:

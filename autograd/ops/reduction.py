@@ -10,8 +10,8 @@ from .table import constant, op, stands_for
 
 # fmt: off
 __all__ = [
-    "all", "any", "argmax", "argmin", "count_nonzero", "cumsum", "log_softmax", "logsumexp", "max", "mean", "min", "prod",
-    "softmax", "std", "sum", "var",
+    "all", "any", "argmax", "argmin", "count_nonzero", "cumsum", "log_softmax", "logsumexp", "max", "mean", "min",
+    "prod", "softmax", "std", "sum", "var",
 ]
 # fmt: on
 
