@@ -212,10 +212,10 @@ class Leaf:
     def sources(self):
         return iter(())
 
-    def mark_changed(self):
-        """Notes that the value changed in place, and the user's line that did it."""
+    def mark_changed(self, where=None):
+        """Notes that the value changed in place, and the user's line that did it (`users_line()` by default)."""
         self.changed = Leaf.last_change = next(clock)
-        self.where = users_line()
+        self.where = where or users_line()
 
 
 def users_line():
@@ -312,7 +312,7 @@ MISSING = object()  # the rule of an argument that defvjp has passed over
 class Op:
     """What the engine knows of a primitive: its name, its function, its rules, and what these read."""
 
-    __slots__ = ("explain", "f", "name", "plans", "reads", "rules", "view")
+    __slots__ = ("explain", "f", "name", "plans", "rules", "view")
 
     def __init__(self, f, name=None, view=False, explain=None):
         self.f = f
@@ -320,7 +320,6 @@ class Op:
         self.view = view  # the answer may share the memory of the first argument
         self.explain = explain  # (args, kwargs) -> what is wrong with them, or None
         self.rules = None
-        self.reads = None
         self.plans = {}
 
     def __repr__(self):
@@ -343,7 +342,7 @@ class Op:
                     f"give one with defvjp({self.name}, rule, argnums=({i},)), or detach() the tensor"
                 )
         live = tuple(requires and self.rules[i] is not None for i, requires in enumerate(mask))
-        reads = [self.reads[i] for i, alive in enumerate(live) if alive]
+        reads = [_reads(self.rules[i]) for i, alive in enumerate(live) if alive]
         keep = tuple(
             any(i in values or (i in shapes and not live[i]) for values, shapes, _ in reads) for i in range(len(mask))
         )
@@ -421,7 +420,6 @@ def defvjp(fun, *rules, argnums=None):
         if not (rule is None or callable(rule)):
             raise TypeError(f"defvjp: the rule for argument {i} of {op.name} is {rule!r}; it must be callable or None")
     op.rules = tuple(table.get(i, MISSING) for i in range(max(table, default=-1) + 1))
-    op.reads = tuple(_reads(rule) for rule in op.rules)
     op.plans.clear()
 
 

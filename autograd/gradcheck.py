@@ -25,13 +25,13 @@ def gradcheck(f, *inputs, order=1, rtol=RTOL):
     f:      a function of Tensors, or a primitive; its answer may be nested.
     inputs: arrays, numbers, Tensors, and nested dicts, lists and tuples of these; checked in float64.
     order:  2 checks the derivatives of the gradient too, and so on.
-    rtol:   allowed error relative to the derivative itself, not to the largest of the array: a zero where the
-            slope is 1e-5 fails. To it is added what the differences themselves may be off by. Where that is too much to tell
-            right from wrong, the check fails and says so.
+    rtol:   allowed error relative to the derivative itself, not to the largest of the array: a zero where the slope
+            is 1e-5 fails. To it is added what the differences themselves may be off by; where that is too much to
+            tell right from wrong, the check fails and says so.
 
-    The differences are central ones, extrapolated from pairs of steps (Richardson 1911) of many sizes; the one with the
-    smallest error bar, truncation plus rounding, is taken. At a kink, where the slopes from left and right differ, an answer
-    between them is right.
+    The differences are central ones, extrapolated from pairs of steps (Richardson 1911) of many sizes; the one with
+    the smallest error bar, truncation plus rounding, is taken. At a kink, where the slopes from left and right
+    differ, an answer between them is right.
 
     >>> import numpy as np, mytorch as mt
     >>> gradcheck(mt.tanh, np.linspace(-2, 2, 5), order=2)

@@ -291,6 +291,12 @@ class Tensor:
         if self._data.base is not None or sys.getrefcount(self._data) > 2:
             self._data = np.array(self._data)
 
+    def _writable(self, where=None):
+        """The array of this leaf for the caller to change in place now: nobody else's memory, the change noted."""
+        self._own_memory()
+        self._node.mark_changed(where)
+        return self._data
+
     def _update(self, ufunc, other):
         """`self op= other`: in place for a leaf under no_grad, else the name is bound to a new value."""
         if not self._changes_in_place():

@@ -85,12 +85,16 @@ def _draw(epochs, values, title, kind, color):
     label, factor, form = kind
     values = [factor * value for value in values]
     seen = [0, *filter(math.isfinite, values)]
+    low, high = min(seen), max(seen)
+    room = 0.05 * (high - low) or 1
     figure = Figure(figsize=(4.8, 3.6), dpi=150, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot(title=title, xlabel="epoch", ylabel=label)
     # A marker as wide as the line shows only where a value stands alone between gaps.
-    size = 4 if len(epochs) <= 30 else 1.5
-    axes.plot(epochs, values, color=color, linewidth=1.5, marker="o", markersize=size, clip_on=False)
+    size = 5 if len(epochs) <= 30 else 1.5
+    style = {"color": color, "linewidth": 1.5, "marker": "o", "markersize": size, "markeredgewidth": 0}
+    axes.plot(epochs, values, **style, zorder=3, clip_on=False)  # whole and above the axis at zero
     axes.annotate(
         form.format(values[-1]),
         xy=(1, seen[-1]),
@@ -100,7 +104,8 @@ def _draw(epochs, values, title, kind, color):
         va="center",
         color=color,
     )
-    axes.set_ylim(1.05 * min(seen), 1.05 * max(seen) or 1)
+    axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
+    axes.set_ylim(low and low - room, high + room)
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     axes.grid(color="0.9")
     axes.spines[["top", "right"]].set_visible(False)
