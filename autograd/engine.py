@@ -174,8 +174,8 @@ class Node:
         for i, leaf in self.sources():
             if self.args[i] is self.parents[i]:  # a stand-in: the value was not read
                 continue
-            while leaf.op is not None and leaf.op.view and leaf.parents:  # a view shows its parameter's memory
-                leaf = leaf.parents[0]
+            while leaf.op is not None and leaf.op.view and leaf.parents and leaf.op.view(leaf.args):
+                leaf = leaf.parents[0]  # a view shows its parameter's memory
             if leaf.op is None and leaf.changed > self.index:
                 raise RuntimeError(
                     f"backward: `{self.op.name}` used a parameter of shape {leaf.shape} that was changed in place "
@@ -314,10 +314,10 @@ class Op:
 
     __slots__ = ("explain", "f", "name", "plans", "rules", "view")
 
-    def __init__(self, f, name=None, view=False, explain=None):
+    def __init__(self, f, name=None, view=None, explain=None):
         self.f = f
         self.name = name or f.__name__
-        self.view = view  # the answer may share the memory of the first argument
+        self.view = view  # args -> whether the answer shares the memory of the first one; None: it never does
         self.explain = explain  # (args, kwargs) -> what is wrong with them, or None
         self.rules = None
         self.plans = {}

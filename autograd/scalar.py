@@ -3,6 +3,8 @@
 import math
 import operator
 
+import numpy as np
+
 from . import ops
 from .engine import clock, freed, mode, new, pull
 from .tensor import Tensor
@@ -92,6 +94,14 @@ class Value:
 
     __hash__ = object.__hash__
 
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        """np.exp(value) is value.exp(): rules that call operations run on Values too."""
+        name = UFUNCS.get(ufunc) if method == "__call__" and not kwargs else None
+        if name is None or not all(isinstance(x, (Value, int, float)) for x in inputs):
+            raise TypeError(f"numpy.{ufunc.__name__}: a Value takes numbers and Values; for arrays use mt.tensor")
+        first, *others = (x if isinstance(x, Value) else Value(x) for x in inputs)
+        return getattr(first, name)(*others)
+
 
 def _record(op, data, args):
     out = new(Value)
@@ -163,6 +173,22 @@ BINARY = {
     "mul": (ops.multiply, operator.mul),
     "truediv": (ops.divide, operator.truediv),
     "pow": (ops.power, math.pow),
+}
+
+UFUNCS = {  # numpy's function -> the method that stands for it
+    np.negative: "__neg__",
+    np.absolute: "__abs__",
+    np.exp: "exp",
+    np.log: "log",
+    np.sqrt: "sqrt",
+    np.sin: "sin",
+    np.cos: "cos",
+    np.tanh: "tanh",
+    np.add: "__add__",
+    np.subtract: "__sub__",
+    np.multiply: "__mul__",
+    np.divide: "__truediv__",
+    np.power: "__pow__",
 }
 
 for _name, _row in UNARY.items():

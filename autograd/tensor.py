@@ -286,9 +286,9 @@ class Tensor:
     def _own_memory(self):
         """Makes sure nobody else sees this leaf's memory: a detached tensor, a view or a recorded value keeps its own.
 
-        Two references mean nobody: the slot, and getrefcount's own argument.
+        Two references mean nobody: the slot, and getrefcount's own argument. A numpy scalar becomes an array.
         """
-        if self._data.base is not None or sys.getrefcount(self._data) > 2:
+        if self._data.base is not None or sys.getrefcount(self._data) > 2 or not isinstance(self._data, np.ndarray):
             self._data = np.array(self._data)
 
     def _writable(self, where=None):
@@ -335,7 +335,8 @@ class Tensor:
     __lt__, __le__, __gt__, __ge__ = ops.less, ops.less_equal, ops.greater, ops.greater_equal
     __eq__, __ne__ = ops.equal, ops.not_equal
     __hash__ = object.__hash__
-    __invert__, __and__, __or__, __xor__ = ops.logical_not, ops.logical_and, ops.logical_or, ops.logical_xor
+    __invert__, __and__, __or__, __xor__ = ops.invert, ops.bitwise_and, ops.bitwise_or, ops.bitwise_xor
+    __rand__, __ror__, __rxor__ = ops.bitwise_and, ops.bitwise_or, ops.bitwise_xor  # they commute
     # fmt: on
 
     def __getitem__(self, index):

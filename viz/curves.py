@@ -38,6 +38,8 @@ def curves(metrics, folder=None) -> list[Path]:
     if folder is None:
         raise ValueError("curves needs a folder for its pictures: curves(metrics, folder)")
     epochs, *series = _columns(metrics)
+    if not all(map(math.isfinite, epochs)):
+        raise ValueError("the metrics' epoch holds a value that is not finite")
     pictures = [_draw(epochs, values, *PICTURES[name]) for name, values in zip(PICTURES, series, strict=True)]
     return [write(Path(folder, f"{name}.png"), data) for name, data in zip(PICTURES, pictures, strict=True)]
 
@@ -74,27 +76,36 @@ def _number(name, value):
 
 
 def _draw(epochs, values, title, kind, color):
-    """The PNG of one curve, 720 x 540 pixels: zero in sight, the final value written where the curve ends."""
+    """The PNG of one curve, 720 x 540 pixels."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
     except ImportError as error:
         raise ImportError("curves needs matplotlib: pip install 'mytorch-autograd[viz]'") from error
 
     label, factor, form = kind
-    values = [factor * value for value in values]
+    figure = Figure(figsize=(4.8, 3.6), dpi=150, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
+    axes = figure.add_subplot(title=title, xlabel="epoch", ylabel=label)
+    axes.grid(color="0.9")
+    axes.spines[["top", "right"]].set_visible(False)
+    _plot(axes, epochs, [factor * value for value in values], form, color)
+    data = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(data, metadata={"Software": None})  # it would name matplotlib's version
+    return data.getvalue()
+
+
+def _plot(axes, epochs, values, form, color):
+    """The curve with zero in sight, and the final value beside its end."""
     seen = [0, *filter(math.isfinite, values)]
     low, high = min(seen), max(seen)
     room = 0.05 * (high - low) or 1
-    figure = Figure(figsize=(4.8, 3.6), dpi=150, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
-    canvas = FigureCanvasAgg(figure)
-    axes = figure.add_subplot(title=title, xlabel="epoch", ylabel=label)
-    # A marker as wide as the line shows only where a value stands alone between gaps.
-    size = 5 if len(epochs) <= 30 else 1.5
-    style = {"color": color, "linewidth": 1.5, "marker": "o", "markersize": size, "markeredgewidth": 0}
-    axes.plot(epochs, values, **style, zorder=3, clip_on=False)  # whole and above the axis at zero
+    axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
+    axes.set_ylim(low and low - room, high + room)
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    # In a long run a marker is as wide as the line: it shows only where a value stands alone between gaps.
+    marker = {"marker": "o", "markersize": 5 if len(epochs) <= 30 else 1.5, "markeredgewidth": 0}
+    axes.plot(epochs, values, color=color, linewidth=1.5, zorder=3, clip_on=False, **marker)
     axes.annotate(
         form.format(values[-1]),
         xy=(1, seen[-1]),
@@ -104,11 +115,3 @@ def _draw(epochs, values, title, kind, color):
         va="center",
         color=color,
     )
-    axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
-    axes.set_ylim(low and low - room, high + room)
-    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
-    axes.grid(color="0.9")
-    axes.spines[["top", "right"]].set_visible(False)
-    data = io.BytesIO()
-    canvas.print_png(data, metadata={"Software": None})  # matplotlib's version
-    return data.getvalue()

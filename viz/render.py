@@ -1,16 +1,17 @@
 """Pictures of DOT source: .svg, .png, .pdf, or the source itself as .dot.
 
-Graphviz draws them: the system's `dot` where there is one, else the `graphviz-pure` executable from the
-[viz] extra. That wheel is a port of Graphviz 16.1 that carries its own fonts (metric twins of Times,
-Helvetica and Courier), so that the same source gives the same bytes on every machine; 6 MB for Linux (glibc
-and musl), macOS and Windows, each on x86-64 and ARM, any Python 3; EPL-2.0. A graph of 40 nodes takes 0.02 s
-as .svg and 0.1 s as .png. It was chosen over pygraphviz 2.0, which has Graphviz's libraries but no
-executable: on a bare Debian its import fails for want of libgobject and libX11, without fonts its text is
-boxes, its pictures change with the machine's fonts, and a crash in its C code is a crash of ours.
+Graphviz draws them: the system's `dot` where there is one, else `graphviz-pure`, which the [viz] extra
+installs. That is Graphviz 16.1 ported to Rust, one executable that carries its own fonts (as wide as Times,
+Helvetica and Courier): the same source gives the same bytes on any machine. 6 MB, for Linux (glibc or musl),
+macOS and Windows on x86-64 and ARM, any Python 3; EPL-2.0. It takes 0.02 s to an .svg of 40 nodes, 0.1 s to
+a .png. pygraphviz 2.0, the other wheel with a Graphviz in it, has libraries and no executable: on a bare
+Debian it cannot be imported (no libgobject, no libX11) and its text is boxes for want of fonts, its pictures
+differ with the machine's fonts, and an error in its C code would end the user's process.
 
-Neither draws a .pdf that both exists everywhere and is the same twice (the port has none, the system's holds
-the time of day), so that one is painted by matplotlib from Graphviz's layout: see pdf.py. Of letters, all
-three have Latin, Greek, Cyrillic and mathematics; Chinese, Japanese and Korean show only in an .svg.
+The port has no .pdf and the system's holds the time of day, so a .pdf is painted from the layout (pdf.py).
+All three show Latin, Greek, Cyrillic and the common signs; for Chinese, Japanese or Korean take an .svg.
+
+Name one of the three fonts in the source: for any other, and for a list, the port lays out Times.
 """
 
 import contextlib

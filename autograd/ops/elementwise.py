@@ -9,12 +9,13 @@ from .table import constant, op, stands_for
 # fmt: off
 __all__ = [
     "abs", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "astype",
-    "cbrt", "ceil", "clip", "cos", "cosh", "divide", "equal", "exp", "exp2", "expm1", "fabs", "floor",
-    "floor_divide", "greater", "greater_equal", "hypot", "isfinite", "isinf", "isnan", "less",
-    "less_equal", "log", "log10", "log1p", "log2", "logaddexp", "logical_and", "logical_not",
-    "logical_or", "logical_xor", "maximum", "minimum", "multiply", "negative", "not_equal", "power",
-    "reciprocal", "relu", "remainder", "rint", "round", "sigmoid", "sign", "sin", "sinh", "sqrt", "square",
-    "subtract", "tan", "tanh", "trunc", "where",
+    "bitwise_and", "bitwise_or", "bitwise_xor", "cbrt", "ceil", "clip", "cos", "cosh", "divide",
+    "equal", "exp", "exp2", "expm1", "fabs", "floor", "floor_divide", "greater", "greater_equal",
+    "hypot", "invert", "isfinite", "isinf", "isnan", "less", "less_equal", "log", "log10", "log1p",
+    "log2", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum",
+    "minimum", "multiply", "negative", "not_equal", "power", "reciprocal", "relu", "remainder", "rint",
+    "round", "sigmoid", "sign", "sin", "sinh", "sqrt", "square", "subtract", "tan", "tanh", "trunc",
+    "where",
 ]
 # fmt: on
 
@@ -201,6 +202,8 @@ less, less_equal = constant(np.less), constant(np.less_equal)
 greater, greater_equal = constant(np.greater), constant(np.greater_equal)
 logical_and, logical_or = constant(np.logical_and), constant(np.logical_or)
 logical_xor, logical_not = constant(np.logical_xor), constant(np.logical_not)
+bitwise_and, bitwise_or = constant(np.bitwise_and), constant(np.bitwise_or)
+bitwise_xor, invert = constant(np.bitwise_xor), constant(np.invert)
 isnan, isinf, isfinite = constant(np.isnan), constant(np.isinf), constant(np.isfinite)
 sign, floor, ceil, trunc, rint = map(constant, (np.sign, np.floor, np.ceil, np.trunc, np.rint))
 floor_divide = constant(np.floor_divide)

@@ -57,7 +57,12 @@ def _stays(g, index, shape):
     return where(last[index] == order, read, 0)
 
 
-getitem = op(_getitem, lambda g, ans, x, index: add_at(g, index, x.shape), name="getitem", view=True)
+getitem = op(
+    _getitem,
+    lambda g, ans, x, index: add_at(g, index, x.shape),
+    name="getitem",
+    view=lambda args: is_basic(args[1]),
+)
 add_at = op(_add_at, lambda g, ans, y, index, shape: getitem(g, index), name="add_at")
 setitem = op(
     _setitem,

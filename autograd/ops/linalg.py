@@ -241,6 +241,12 @@ def _solve_x(g, ans, x, y):
     return -solve(swapaxes(x, -1, -2), column) @ swapaxes(answer, -1, -2)
 
 
+def _solve_y(g, ans, x, y):
+    if y.ndim > 1:
+        return solve(swapaxes(x, -1, -2), g)
+    return squeeze(solve(swapaxes(x, -1, -2), expand_dims(g, -1)), -1)  # x may be a stack, and g then one of vectors
+
+
 inv = op(
     np.linalg.inv,
     lambda g, ans, x: -swapaxes(ans, -1, -2) @ g @ swapaxes(ans, -1, -2),
@@ -249,6 +255,6 @@ inv = op(
 solve = op(
     np.linalg.solve,
     _solve_x,
-    lambda g, ans, x, y: solve(swapaxes(x, -1, -2), g),
+    _solve_y,
     arity=2,
 )

@@ -22,10 +22,10 @@ def op(f, *rules, name=None, arity=None, numpy=None, view=False, explain=None):
 
     arity:   1 or 2 for functions of just so many arrays, which then record with less work; found for ufuncs.
     numpy:   the numpy function it stands for, when that is not `f`.
-    view:    the answer may share the first argument's memory.
+    view:    whether the answer may share the first argument's memory; or a function of the arguments that tells.
     explain: `(args, kwargs) -> str`, what is wrong with the arguments of a call that failed.
     """
-    o = Op(f, name=name, view=view, explain=explain)
+    o = Op(f, name=name, view=(lambda args: True) if view is True else view or None, explain=explain)
     fun = build(o, _FAST.get(arity or getattr(f, "nin", None), _general))
     defvjp(fun, *rules)
     TABLE[o.name] = fun
