@@ -124,6 +124,8 @@ class Node:
                 continue
             if type(parent) is tuple:
                 cotangents = self._apply_rule(i, g, ans, args)
+                if not isinstance(cotangents, (list, tuple)) or len(cotangents) != len(parent):
+                    raise self._wrong_rule(i, f"a list of {len(parent)} arrays", cotangents)
                 for source, ct in zip(parent, cotangents, strict=True):
                     if source is not None:
                         pairs.append((source, self._fit(ct, source, i)))
@@ -133,31 +135,29 @@ class Node:
                     if ct.shape != parent.shape or ct.dtype is not parent.dtype:
                         ct = self._fit(ct, parent, i)
                 except AttributeError:
-                    self._fit(ct, parent, i)
-                    raise
+                    raise self._wrong_rule(i, f"an array of shape {parent.shape}", ct) from None
                 pairs.append((parent, ct))
+        if create_graph:  # a rule may give a constant
+            pairs = [(source, ct if isinstance(ct, Tensor) else wrap(ct)) for source, ct in pairs]
         return pairs
 
     def _apply_rule(self, i, g, ans, args):
         rule = self.op.rules[i]
         try:
             return rule(g, ans, *args, **self.kwargs) if self.kwargs else rule(g, ans, *args)
-        except FloatingPointError as trouble:  # a singular point: see Tensor._singular
-            with Tensor._quiet():
-                ct = rule(g, ans, *args, **(self.kwargs or {}))
-            return Tensor._singular(self, g, ct, trouble)
+        except FloatingPointError as trouble:  # a singular point
+            return Tensor._singular(self, rule, g, ans, args, trouble)
 
     def _fit(self, ct, source, i):
         """`ct` in the shape and dtype of the argument it belongs to: summed where the argument was broadcast."""
-        shape = getattr(ct, "shape", None)
-        if shape is None:
-            raise TypeError(
-                f"{self.op.name}: the rule for argument {i} returned {_kind(ct)}; "
-                f"it must return an array of shape {source.shape}"
-            )
-        if shape != source.shape:
+        if getattr(getattr(ct, "dtype", None), "kind", None) not in ("f", "i", "u", "b"):
+            raise self._wrong_rule(i, f"an array of shape {source.shape}", ct)
+        if ct.shape != source.shape:
             ct = self._unbroadcast(ct, source.shape, i)
         return ct if ct.dtype == source.dtype else ct.astype(source.dtype)
+
+    def _wrong_rule(self, i, wanted, got):
+        return TypeError(f"{self.op.name}: the rule for argument {i} returned {_kind(got)}; it must return {wanted}")
 
     def _unbroadcast(self, ct, shape, i):
         extra = len(ct.shape) - len(shape)
@@ -242,7 +242,11 @@ def _rewrap(arg, parent):
 
 
 def _kind(x):
-    return "None" if x is None else f"a {type(x).__name__}"
+    if x is None:
+        return "None"
+    if isinstance(x, (list, tuple)):
+        return f"a {type(x).__name__} of {len(x)}"
+    return f"a {type(x).__name__}" + (f" of {x.dtype}" if hasattr(x, "dtype") else "")
 
 
 # ----- backward -----
@@ -413,6 +417,8 @@ def defvjp(fun, *rules, argnums=None):
     if not isinstance(op, Op):
         raise TypeError(f"defvjp: {fun!r} is not a primitive; decorate it with @primitive first")
     argnums = range(len(rules)) if argnums is None else argnums
+    if isinstance(argnums, int):
+        raise TypeError(f"defvjp: argnums of {op.name} is {argnums}; write ({argnums},)")
     if len(argnums) != len(rules):
         raise ValueError(f"defvjp: {op.name} is given {len(rules)} rules for {len(argnums)} argnums {tuple(argnums)}")
     table = dict(enumerate(op.rules or ())) | dict(zip(argnums, rules, strict=True))
@@ -541,7 +547,7 @@ def _general(op):
                 found = True
                 raw.append(a._data)
                 parents.append(a._node)
-            elif type(a) in (list, tuple) and any(isinstance(x, Tensor) for x in a):
+            elif _holds_tensor(a):
                 found = True
                 raw.append(type(a)(x._data if isinstance(x, Tensor) else x for x in a))
                 nodes = tuple(x._node if isinstance(x, Tensor) else None for x in a)
@@ -549,8 +555,9 @@ def _general(op):
             else:
                 raw.append(a)
                 parents.append(None)
-        if kwargs and any(isinstance(v, Tensor) for v in kwargs.values()):
-            return apply(*_positional(op, args, kwargs))
+        if kwargs and any(map(_holds_tensor, kwargs.values())):
+            args, kwargs = _positional(op, args, kwargs)
+            return apply(*args, **kwargs)
         if not found:
             return _plain(op, args, kwargs)
         try:
@@ -582,12 +589,17 @@ def _plain(op, args, kwargs):
 
 
 def _positional(op, args, kwargs):
-    """The arguments of a call with Tensors among its keywords, in order of the signature."""
+    """(args, kwargs) of a call with Tensors among its keywords, in order of the signature."""
     try:
         bound = inspect.signature(op.f).bind(*args, **kwargs)
         bound.apply_defaults()
     except (TypeError, ValueError) as error:
         raise TypeError(f"{op.name}: {error}; pass tensors by position") from error
-    if bound.kwargs:
-        raise TypeError(f"{op.name}: {sorted(bound.kwargs)} must not hold a tensor; pass tensors by position")
-    return bound.args
+    wrong = [name for name, value in bound.kwargs.items() if _holds_tensor(value)]
+    if wrong:
+        raise TypeError(f"{op.name}: {', '.join(wrong)} can only be given by keyword and so cannot be a tensor")
+    return bound.args, bound.kwargs
+
+
+def _holds_tensor(a):
+    return isinstance(a, Tensor) or (type(a) in (list, tuple) and any(isinstance(x, Tensor) for x in a))

@@ -132,10 +132,12 @@ def _slope(run, flat, j, center):
     steps = widest * 4.0 ** np.arange(np.floor(np.log(tiny / widest) / np.log(4.0)), 1)
     with np.errstate(all="ignore"):
         tries = [_try(run, flat, j, center, at, step) for step in steps]
+        extrapolations = [(16 * narrow[0] - wide[0]) / 15 for narrow, wide in pairwise(tries)]  # errors grow by 16
         best = None
-        for (slope, left, right, rounding), (wider, wider_left, wider_right, _) in pairwise(tries):
-            extrapolated = (16 * slope - wider) / 15  # steps grow by 4, the error by 16
-            bar = np.abs(extrapolated - slope) + rounding
+        for (slope, left, right, rounding), (_, wider_left, wider_right, _), (extrapolated, wider) in zip(
+            tries, tries[1:], pairwise(extrapolations), strict=False
+        ):  # two estimates of the error: either may be small by accident
+            bar = np.maximum(np.abs(extrapolated - slope), np.abs(extrapolated - wider)) + rounding
             gap, wider_gap = np.abs(right - left), np.abs(wider_right - wider_left)
             kinked = gap > np.maximum(0.5 * wider_gap, 8 * rounding)  # without a kink the gap grows by 4
             found = extrapolated, np.where(np.isfinite(bar), bar, np.inf), left, right, kinked

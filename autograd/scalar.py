@@ -7,7 +7,6 @@ import numpy as np
 
 from . import ops
 from .engine import clock, freed, mode, new, pull
-from .tensor import Tensor
 
 __all__ = ["Value"]
 
@@ -67,7 +66,7 @@ class Value:
         try:
             ct = self.op.rules[i](g, ans, *args)
         except FloatingPointError:
-            with Tensor._quiet():
+            with np.errstate(all="ignore"):
                 ct = self.op.rules[i](g, ans, *args)
         except ZeroDivisionError:
             if g != 0:
@@ -89,6 +88,11 @@ class Value:
     def __bool__(self):
         return self.data != 0
 
+    def __reduce__(self):
+        if self.op is not None:
+            raise RuntimeError(f"copy: this value was computed (by {self.op.name}) and a copy would lose its graph")
+        return Value, (self.data,)
+
     def __repr__(self):
         return f"Value({self.data:.6g}, grad={float(self.grad):.6g})"
 
@@ -97,7 +101,10 @@ class Value:
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         """np.exp(value) is value.exp(): rules that call operations run on Values too."""
         name = UFUNCS.get(ufunc) if method == "__call__" and not kwargs else None
-        if name is None or not all(isinstance(x, (Value, int, float)) for x in inputs):
+        numbers = all(isinstance(x, (Value, int, float)) for x in inputs)
+        if numbers and ufunc is np.sign:
+            return float(np.sign(self.data))
+        if name is None or not numbers:
             raise TypeError(f"numpy.{ufunc.__name__}: a Value takes numbers and Values; for arrays use mt.tensor")
         first, *others = (x if isinstance(x, Value) else Value(x) for x in inputs)
         return getattr(first, name)(*others)

@@ -1,6 +1,7 @@
 """Tensor: an array and the node that made it. Operators and methods are the primitives; no calculus here."""
 
 import sys
+import threading
 import warnings
 
 import numpy as np
@@ -9,6 +10,9 @@ from . import engine, ops
 from .engine import Leaf, mode, pull, wrap
 
 __all__ = ["Tensor", "tensor"]
+
+
+_accumulating = threading.Lock()  # threads may share parameters
 
 
 def tensor(data, dtype=None, requires_grad=False):
@@ -57,20 +61,19 @@ class Tensor:
         return np.errstate(divide="raise", invalid="raise")
 
     @staticmethod
-    def _quiet():
-        return np.errstate(all="ignore")
-
-    @staticmethod
-    def _singular(node, g, ct, trouble):
-        """`ct` with nan taken for 0 where the cotangent `g` is 0: nothing flows back through what was not used.
+    def _singular(node, rule, g, ans, args, trouble):
+        """What `rule` gives, with 0 for nan where the cotangent `g` is 0: nothing flows back through what was not used.
 
         What is infinite or nan for another reason stays so, with a warning that names the operation.
         """
-        raw_g, raw = (getattr(v, "_data", v) for v in (g, ct))
-        if np.shape(raw_g) == np.shape(raw):
-            unused = np.isnan(raw) & (raw_g == 0)
-            if unused.any():
-                ct = ops.where(unused, np.zeros((), raw.dtype), ct)
+        with np.errstate(all="ignore"):
+            ct = rule(g, ans, *args, **(node.kwargs or {}))
+            raw_g, raw = (getattr(v, "_data", v) for v in (g, ct))
+            if np.shape(raw_g) == np.shape(raw):
+                unused = np.isnan(raw) & (raw_g == 0)
+                if unused.any() and isinstance(ct, Tensor):
+                    ct = _away_from(unused, rule, g, ans, args, node.kwargs or {})
+                ct = ops.where(unused, 0, ct)
                 raw = getattr(ct, "_data", ct)
         if not np.isfinite(raw).all():
             message = f"backward of {node.op.name}: {trouble}; the gradient is not finite there"
@@ -242,7 +245,7 @@ class Tensor:
         for leaf, g in arrived.values():
             if not create_graph:
                 g = wrap(_own(g, seen))
-            with engine._set_mode(create_graph):
+            with engine._set_mode(create_graph), _accumulating:
                 leaf.grad = g if leaf.grad is None else leaf.grad + g
 
     def _seed(self, gradient, create_graph):
@@ -254,6 +257,8 @@ class Tensor:
                 )
             gradient = np.ones_like(self._data)
         raw = np.asarray(gradient._data if isinstance(gradient, Tensor) else gradient)
+        if raw.dtype.kind not in "fiub":
+            raise TypeError(f"backward: the gradient has dtype {raw.dtype}, the tensor {self.dtype}")
         if raw.shape != self.shape:
             raise ValueError(f"backward: the gradient has shape {raw.shape}, the tensor {self.shape}")
         if raw.dtype != self.dtype:
@@ -396,6 +401,18 @@ class Tensor:
         if op is None:
             raise TypeError(_unsupported(f"{func.__module__.removeprefix('numpy')}.{func.__name__}".lstrip(".")))
         return op(*args, **kwargs)
+
+
+def _away_from(unused, rule, g, ans, args, kwargs):
+    """What `rule` gives with a harmless number for the arguments where `unused`: no nan is recorded to be met later."""
+    for harmless in (1.0, 0.5, 2.0):
+        ans_, *args_ = (
+            ops.where(unused, harmless, a) if isinstance(a, (Tensor, np.ndarray)) else a for a in (ans, *args)
+        )
+        ct = rule(g, ans_, *args_, **kwargs)
+        if np.isfinite(ct._data[unused]).all():
+            break
+    return ct
 
 
 def _on_data(f):

@@ -49,11 +49,11 @@ class Module:
 
     def named_children(self):
         """The (name, module) pairs of the modules held here, each once."""
-        return _once(_held(self, Module))
+        return _once((name, x) for name, x in _held(self) if isinstance(x, Module))
 
     def named_modules(self):
         """The (name, module) pairs of this module, named "", and all below it, each once."""
-        return _once((prefix[:-1], module) for prefix, module in _walk(self))
+        return _once((prefix[:-1], module) for prefix, module, _ in _walk(self))
 
     def named_parameters(self):
         """The (name, parameter) pairs of this module and all below it, frozen ones too, each once."""
@@ -136,8 +136,8 @@ class Module:
             problems.insert(0, f"missing {', '.join(missing)}")
         if problems:
             raise ValueError(
-                f"load_state_dict: not a state of this {type(self).__name__}: {'; '.join(problems)}; "
-                "give the state of a model of the same build, or strict=False to take over what is common"
+                f"load_state_dict: this is not the state of such a {type(self).__name__}: {'; '.join(problems)} "
+                "(build the model as it was saved; strict=False takes over what is common, if the shapes fit)"
             )
         for name, value in values.items():
             held[name].data = np.array(value, dtype=held[name].dtype, order="C")
@@ -150,7 +150,7 @@ class Module:
         return ""
 
     def __repr__(self):
-        inside = [f"({name}): {module!r}".replace("\n", "\n  ") for name, module in _held(self, Module)]
+        inside = [f"({name}): {module!r}".replace("\n", "\n  ") for name, module in _held(self) if isinstance(module, Module)]
         if not inside:
             return f"{type(self).__name__}({self.extra_repr()})"
         lines = [self.extra_repr(), *inside] if self.extra_repr() else inside
@@ -196,37 +196,41 @@ def functional_call(module, params, args=(), kwargs=None):
 # ----- what the walks are made of -----
 
 
-def _held(holder, kind, prefix=""):
-    """The (name, object) pairs of the objects of a kind in attributes, also inside lists, tuples and dicts."""
-    for name, value in _entries(holder):
-        if isinstance(value, kind):
+def _held(holder, prefix=""):
+    """The (name, object) pairs of the tensors and modules in attributes, also inside lists, tuples and dicts there."""
+    if isinstance(holder, (list, tuple)):
+        entries = enumerate(holder)
+    else:
+        entries = (holder if isinstance(holder, dict) else vars(holder)).items()
+    for name, value in entries:
+        if isinstance(value, (Tensor, Module)):
             yield f"{prefix}{name}", value
         elif isinstance(value, (list, tuple, dict)):
-            yield from _held(value, kind, f"{prefix}{name}.")
-
-
-def _entries(holder):
-    if isinstance(holder, (list, tuple)):
-        return enumerate(holder)
-    return (holder if isinstance(holder, dict) else vars(holder)).items()
+            yield from _held(value, f"{prefix}{name}.")
 
 
 def _walk(module, prefix=""):
-    """The (prefix of names, module) pairs of `module` and all below it, the outer first, as often as they are held."""
-    yield prefix, module
-    for name, child in _held(module, Module):
-        yield from _walk(child, f"{prefix}{name}.")
+    """(prefix of names, module, what it holds) for `module` and all below it, the outer first, as often as held."""
+    held = list(_held(module))
+    yield prefix, module, held
+    for name, x in held:
+        if isinstance(x, Module):
+            yield from _walk(x, f"{prefix}{name}.")
 
 
 def _state(module):
     """The (name, tensor) pairs of the state: module by module, in each the parameters before the buffers."""
-    for prefix, owner in _walk(module):
-        own = [(prefix + name, x) for name, x in _held(owner, Tensor) if _is_state(name, x)]
-        yield from sorted(own, key=lambda pair: not isinstance(pair[1], Parameter))
+    for prefix, _, held in _walk(module):
+        for name, x in held:
+            if isinstance(x, Parameter):
+                yield prefix + name, x
+        for name, x in held:
+            if _is_buffer(name, x):
+                yield prefix + name, x
 
 
-def _is_state(name, x):
-    return isinstance(x, Parameter) or (x.is_leaf and not name.startswith("_"))
+def _is_buffer(name, x):
+    return isinstance(x, Tensor) and not isinstance(x, Parameter) and x.is_leaf and not name.startswith("_")
 
 
 def _once(pairs):

@@ -19,7 +19,7 @@ class Sequential(Module):
                     f"Sequential: {module!r} is not a module; give layers, such as nn.Linear(2, 3) or nn.ReLU()"
                 )
             if hasattr(self, str(name)):
-                raise ValueError(f"Sequential: {name!r} is an attribute of every Sequential; give the module another name")
+                raise ValueError(f"Sequential: every Sequential has a {name!r}; give the module another name")
             setattr(self, str(name), module)
 
     def __iter__(self):

@@ -97,8 +97,10 @@ def record(value, params=None, limit=LIMIT):
     """The Graph of what a Tensor or a Value was computed from; the arguments are those of `graph`."""
     reader = _Reader(_names(params))
     root = _root(value)
-    for node in _operations(root, limit) or [root]:
-        reader.read(node)
+    for node in _operations(root, limit):
+        reader.operation(node)
+    if root.op is None:
+        reader.value(root)
     if isinstance(value, Tensor) and value.size == 1:
         reader.nodes[-1] = replace(reader.nodes[-1], data=value.item())
     return Graph(tuple(reader.nodes), tuple(reader.edges))
@@ -167,21 +169,187 @@ def _names(params):
 
 
 class _Reader:
-    """The nodes and edges read so far: an operation's arguments come before it, in their order."""
+    """The nodes and edges read so far: an operation's arguments stand before it, in their order."""
 
     def __init__(self, names):
         self.names = names
         self.nodes, self.edges = [], []
-        self.keys = {}  # of what may be met again, by id: the graph keeps it alive
+        self.keys = {}  # of all that can be met again, by id: the graph keeps it alive
         self.unnamed = Counter()
 
-    def read(self, node):
-        """The key of an operation, leaf or constant, drawn when it is first met."""
-        if id(node) in self.keys:
-            return self.keys[id(node)]
-        if getattr(node, "op", None) is None:
-            return self._add(node, **_value(node))
-        sources = [(i, self.read(operand)) for i, operand in _operands(node)]
-        key = self._add(node, kind="operation", op=node.op.name, detail=_detail(node), **_facts(node))
+    def operation(self, node):
+        """Draws an operation whose arguments' operations are drawn."""
+        sources = [(i, self.value(operand)) for i, operand in _operands(node)]
+        key = self._add(node, "operation", self.names.get(id(node)), op=node.op.name, detail=_detail(node))
         self.edges += [Edge(source, key, i) for i, source in sources]
+
+    def value(self, x):
+        """The key of what an operation reads: a leaf, an input or a constant is drawn when it is first met."""
+        if id(x) in self.keys:
+            return self.keys[id(x)]
+        kind = "leaf" if hasattr(x, "op") else "input" if isinstance(x, np.ndarray) and x.ndim else "constant"
+        name = self.names.get(id(x))
+        if name is None and kind != "constant":
+            self.unnamed[kind] += 1
+            name = f"{kind} {self.unnamed[kind]}"
+        return self._add(x, kind, name)
+
+    def _add(self, x, kind, name, **fields):
+        key = f"n{len(self.nodes) + 1}"
+        if kind != "constant":  # two numbers 2 are two nodes
+            self.keys[id(x)] = key
+        self.nodes.append(Node(key, kind, name=name, **fields, **_facts(x)))
         return key
+
+
+def _facts(x):
+    """What can be told of a node, an array or a number: its shape and dtype, or its value."""
+    if isinstance(x, Value):
+        return {"data": x.data, "grad": float(x.grad)}
+    if isinstance(x, np.generic) or (isinstance(x, np.ndarray) and not x.ndim):
+        return {"data": x.item()}
+    if isinstance(x, numbers.Number):
+        return {"data": x}
+    if hasattr(x, "shape"):
+        return {"shape": x.shape, "dtype": str(x.dtype)}
+    return {}
+
+
+def _operands(node):
+    """(argument number, operand) pairs of an operation: what gradients flow to, or could, and arrays like an index.
+
+    An operand is an engine's node, an array, a number, or None where the graph has not kept it.
+    """
+    for i, (arg, parent) in enumerate(zip(node.args, node.parents, strict=True)):
+        if type(parent) is tuple:
+            yield from ((i, a if p is None else p) for a, p in zip(arg, parent, strict=True))
+        elif parent is not None:
+            yield i, parent
+        elif _differentiable(node.op, i):
+            yield i, arg
+        else:
+            yield from ((i, a) for a in flatten(arg)[0] if isinstance(a, np.ndarray))
+
+
+def _differentiable(op, i):
+    return i < len(op.rules) and callable(op.rules[i])
+
+
+# ----- the other arguments of an operation, as text -----
+
+TOLD = {"shape", "sizes", "dtype"}  # arguments that the shapes and dtypes in the picture tell already
+LONG = 24  # characters: an argument whose text is longer is left out
+
+
+def _detail(node):
+    """The arguments that are no operands and not their default: 'axis=-1, keepdims=True'."""
+    given = {
+        i: arg
+        for i, (arg, parent) in enumerate(zip(node.args, node.parents, strict=True))
+        if parent is None and not _differentiable(node.op, i) and not isinstance(arg, np.ndarray)
+    }
+    if not given and not node.kwargs:
+        return ""
+    defaults = _defaults(node.op.f)
+    given = {name: given[i] for i, name in enumerate(defaults) if i in given} | (node.kwargs or {})
+    texts = [
+        _argument(name, x)
+        for name, x in given.items()
+        if name not in TOLD and _text(x) != _text(defaults.get(name, inspect.Parameter.empty))
+    ]
+    return ", ".join(text for text in texts if len(text) <= LONG)
+
+
+def _defaults(f):
+    """{name: default} for the parameters of `f`, in order; none where it does not tell."""
+    try:
+        return {name: p.default for name, p in inspect.signature(f).parameters.items()}
+    except ValueError:
+        return {}
+
+
+def _argument(name, x):
+    if name == "index":
+        return f"[{', '.join(map(_text, x if type(x) is tuple else (x,)))}]"
+    return x if isinstance(x, str) else f"{name}={_text(x)}"
+
+
+def _text(x):
+    """An argument as short as Python writes it; a dot for an array, which is a node of its own."""
+    match x:
+        case np.ndarray():
+            return "·"
+        case slice():
+            ends = [x.start, x.stop] if x.step is None else [x.start, x.stop, x.step]
+            return ":".join("" if end is None else str(end) for end in ends)
+        case list():
+            return f"[{', '.join(map(_text, x))}]"
+        case tuple():
+            return f"({', '.join(map(_text, x))}{',' * (len(x) == 1)})"
+        case type():
+            return x.__name__
+    return "..." if x is Ellipsis else f"{x:.4g}" if isinstance(x, float) else str(x)
+
+
+# ----- the graph as DOT -----
+# Colours are tints of Okabe and Ito's, which the colour-blind tell apart; shapes and outlines differ as well.
+
+GRAPH = {
+    "bgcolor": "white",
+    "nodesep": "0.25",
+    "ranksep": "0.3",
+    "ordering": "in",  # arguments stand in their order: a / b is not b / a
+}
+NODE = {
+    "fontname": "Helvetica",  # a list of fonts would be laid out as Times
+    "fontsize": "12",
+    "shape": "box",
+    "height": "0.3",
+    "width": "0.4",
+    "margin": "0.12,0.06",
+}
+EDGE = {"color": "#666666", "arrowsize": "0.6"}
+KINDS = {
+    "operation": {"style": "rounded,filled", "fillcolor": "#F7F7F7", "color": "#666666"},
+    "leaf":      {"style": "filled",         "fillcolor": "#FCE5BD", "color": "#C98500"},
+    "input":     {"style": "filled",         "fillcolor": "#D7ECF9", "color": "#2B8CC4"},
+    "constant":  {"style": "filled,dashed",  "fillcolor": "white",   "color": "#999999"},
+}  # fmt: skip
+SPINE = "8"  # the weight of an edge between operations: they line up, and their arguments stand at the side
+ROOT = {"fillcolor": "#CDEBDF", "color": "#00805C", "penwidth": "2"}
+
+
+def digraph(graph, direction="TB"):
+    """The graphviz.Digraph of a Graph."""
+    try:
+        from .digraph import Digraph
+    except ImportError as error:
+        raise ImportError("drawing needs graphviz: pip install 'mytorch-autograd[viz]'") from error
+    out = Digraph(graph_attr={"rankdir": direction, **GRAPH}, node_attr=NODE, edge_attr=EDGE)
+    for node in graph.nodes:
+        out.node(node.key, _label(node), KINDS[node.kind] | (ROOT if node is graph.nodes[-1] else {}))
+    operations = {node.key for node in graph.nodes if node.kind == "operation"}
+    for edge in graph.edges:
+        out.edge(edge.source, edge.target, weight=SPINE if edge.source in operations else None)
+    return out
+
+
+def _label(node):
+    title, *lines = map(html.escape, _lines(node))
+    rows = [f"<B>{title}</B>", *(f'<FONT POINT-SIZE="10" COLOR="#444444">{line}</FONT>' for line in lines)]
+    return f"<{'<BR/>'.join(rows)}>"
+
+
+def _lines(node):
+    """What is written in a node: its title, then what it is."""
+    yield " = ".join(filter(None, (node.name, node.op))) or ("constant" if node.data is None else _text(node.data))
+    if node.detail:
+        yield node.detail
+    if node.shape is not None:
+        yield f"{node.shape} {node.dtype}"
+    if node.kind == "leaf" and len(node.shape or ()) > 1:
+        yield f"{math.prod(node.shape):,} numbers"
+    if node.data is not None and (node.name or node.op):
+        yield f"data {_text(node.data)}"
+    if node.grad is not None:
+        yield f"grad {_text(node.grad)}"

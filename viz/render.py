@@ -2,11 +2,11 @@
 
 Graphviz draws them: the system's `dot` where there is one, else `graphviz-pure`, which the [viz] extra
 installs. That is Graphviz 16.1 ported to Rust, one executable that carries its own fonts (as wide as Times,
-Helvetica and Courier): the same source gives the same bytes on any machine. 6 MB, for Linux (glibc or musl),
-macOS and Windows on x86-64 and ARM, any Python 3; EPL-2.0. It takes 0.02 s to an .svg of 40 nodes, 0.1 s to
-a .png. pygraphviz 2.0, the other wheel with a Graphviz in it, has libraries and no executable: on a bare
-Debian it cannot be imported (no libgobject, no libX11) and its text is boxes for want of fonts, its pictures
-differ with the machine's fonts, and an error in its C code would end the user's process.
+Helvetica and Courier), so its pictures do not depend on the machine's. 6 MB, for Linux (glibc or musl), macOS
+and Windows on x86-64 and ARM, any Python 3; EPL-2.0. Of 40 nodes, an .svg takes 0.02 s and a .png 0.1 s.
+pygraphviz 2.0, the other wheel with a Graphviz in it, has libraries but no executable. On a bare Debian it
+cannot be imported (no libgobject, no libX11), without fonts its text is boxes, its layout changes with the
+fonts there are, and a crash in its C code would be one of the user's process.
 
 The port has no .pdf and the system's holds the time of day, so a .pdf is painted from the layout (pdf.py).
 All three show Latin, Greek, Cyrillic and the common signs; for Chinese, Japanese or Korean take an .svg.

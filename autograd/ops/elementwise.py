@@ -30,7 +30,7 @@ def mismatch(args, kwargs=None):
     except ValueError:
         ndim = max(map(len, shapes))
         aligned = zip(*((1,) * (ndim - len(s)) + s for s in shapes), strict=True)
-        axis, sizes = next((i - ndim, s) for i, s in enumerate(aligned) if len(set(s) - {1}) > 1)
+        axis, sizes = next((i - ndim, sorted({*s} - {1})) for i, s in enumerate(aligned) if len({*s} - {1}) > 1)
         return (
             f"shapes {' and '.join(map(str, shapes))} do not broadcast: axis {axis} has sizes "
             f"{' and '.join(map(str, sizes))}; make them equal or 1, with reshape or expand_dims"
@@ -214,4 +214,4 @@ def _round(x, decimals=0):
     return np.round(x, decimals)
 
 
-round = constant(_round, name="round", numpy=np.round)
+round = constant(_round, name="round", numpy=(np.round, np.around))

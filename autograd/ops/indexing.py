@@ -1,8 +1,12 @@
 """Reading and writing elements. Reading and adding at an index are each other's transpose."""
 
+import math
+
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from .elementwise import where
+from .shape import array_of, reshape, transpose
 from .table import constant, op, stands_for
 
 # fmt: off
@@ -46,15 +50,16 @@ def _setitem(x, index, y):
     return out
 
 
-def _stays(g, index, shape):
-    """g[index], 0 where an element was written that a later one of the same index overwrote."""
+def _stays(g, index, shape, ndim):
+    """g[index], 0 where an element was written that a later one of the same index overwrote; with `ndim` axes at least:
+    numpy writes a value of shape (1, 3) where one of shape (3,) fits."""
     read = getitem(g, index)
-    if is_basic(index):
-        return read
-    order = np.arange(np.prod(read.shape, dtype=int)).reshape(read.shape)
-    last = np.zeros(shape, int)
-    last[index] = order
-    return where(last[index] == order, read, 0)
+    if not is_basic(index):
+        order = np.arange(math.prod(read.shape)).reshape(read.shape)
+        last = np.zeros(shape, int)
+        last[index] = order
+        read = where(last[index] == order, read, 0)
+    return read if read.ndim >= ndim else reshape(read, (1,) * (ndim - read.ndim) + read.shape)
 
 
 getitem = op(
@@ -68,32 +73,38 @@ setitem = op(
     _setitem,
     lambda g, ans, x, index, y: setitem(g, index, 0),
     None,
-    lambda g, ans, x, index, y: _stays(g, index, ans.shape),
+    lambda g, ans, x, index, y: _stays(g, index, ans.shape, np.ndim(y)),
     name="setitem",
 )
 
 
 def take(x, indices, axis=None):
     """The elements of `x` at `indices` along `axis`, of the flattened `x` by default."""
+    indices = np.asarray(indices)[()]  # a number, or an array of any shape
     if axis is None:
-        return getitem(x.reshape(-1), indices)
-    return getitem(x, (*(slice(None),) * (axis % x.ndim), indices))
+        return getitem(reshape(x, -1), indices)
+    x = array_of(x)
+    return getitem(x, (*(slice(None),) * normalize_axis_index(axis, x.ndim, "take"), indices))
 
 
 def take_along_axis(x, indices, axis):
-    """The element of `x` that `indices` names at every position along `axis`; other axes are matched."""
-    indices = np.asarray(indices)
-    axis %= x.ndim
-    shape = np.broadcast_shapes(indices.shape, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))
-    grid = np.ogrid[tuple(slice(n) for n in shape)]
+    """The element of `x` that `indices` names at every position along `axis`; the other axes are matched."""
+    x, axis = (reshape(x, -1), 0) if axis is None else (array_of(x), axis)
+    indices, axis = np.asarray(indices), normalize_axis_index(axis, x.ndim, "take_along_axis")
+    if indices.ndim != x.ndim:
+        raise ValueError(f"take_along_axis: indices of shape {indices.shape} need as many axes as x, of shape {x.shape}")
+    grid = np.ogrid[tuple(map(slice, x.shape))]
     return getitem(x, (*grid[:axis], indices, *grid[axis + 1 :]))
 
 
 def diagonal(x, offset=0, axis1=0, axis2=1):
     """The elements x[i, i + offset] of the two axes, along a new last axis."""
-    axis1, axis2 = axis1 % x.ndim, axis2 % x.ndim
+    x = array_of(x)
+    axis1, axis2 = (normalize_axis_index(a, x.ndim, "diagonal") for a in (axis1, axis2))
+    if axis1 == axis2:
+        raise ValueError(f"diagonal: two different axes are needed, axis1 and axis2 are both {axis1}")
     rows = np.arange(max(0, min(x.shape[axis1] + min(offset, 0), x.shape[axis2] - max(offset, 0)))) - min(offset, 0)
-    moved = x.transpose(*(a for a in range(x.ndim) if a not in (axis1, axis2)), axis1, axis2)
+    moved = transpose(x, (*(a for a in range(x.ndim) if a not in (axis1, axis2)), axis1, axis2))
     return getitem(moved, (..., rows, rows + offset))
 
 
@@ -104,10 +115,11 @@ def trace(x, offset=0, axis1=0, axis2=1):
 
 def diag(x, k=0):
     """The k-th diagonal of a matrix, or the matrix with that diagonal."""
-    if np.ndim(x) == 2:
+    x = array_of(x)
+    if x.ndim == 2:
         return diagonal(x, k)
-    if np.ndim(x) != 1:
-        raise ValueError(f"diag: one or two axes are needed, this has shape {np.shape(x)}")
+    if x.ndim != 1:
+        raise ValueError(f"diag: one or two axes are needed, this has shape {x.shape}")
     n = x.shape[0] + abs(k)
     rows = np.arange(x.shape[0]) - min(k, 0)
     return add_at(x, (rows, rows + k), (n, n))
@@ -116,7 +128,7 @@ def diag(x, k=0):
 def sort(x, axis=-1):
     """`x` with its elements along `axis` in ascending order; equal ones keep their order."""
     if axis is None:
-        x, axis = x.reshape(-1), -1
+        x, axis = reshape(x, -1), -1
     return take_along_axis(x, argsort(x, axis), axis)
 
 
@@ -130,8 +142,10 @@ argsort = constant(_argsort, name="argsort", numpy=np.argsort)
 for _composed, _numpy in (
     (take, np.take),
     (take_along_axis, np.take_along_axis),
-    (diagonal, (np.diagonal, np.linalg.diagonal)),
-    (trace, (np.trace, np.linalg.trace)),
+    (diagonal, np.diagonal),
+    (lambda x, /, *, offset=0: diagonal(x, offset, -2, -1), np.linalg.diagonal),
+    (trace, np.trace),
+    (lambda x, /, *, offset=0: trace(x, offset, -2, -1), np.linalg.trace),
     (diag, np.diag),
     (sort, np.sort),
 ):

@@ -5,10 +5,11 @@ import math
 import string
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from .elementwise import abs, multiply
 from .reduction import max, restore, sum
-from .shape import expand_dims, reshape, squeeze, swapaxes, transpose
+from .shape import array_of, expand_dims, reshape, squeeze, swapaxes, transpose
 from .table import op, stands_for
 
 # fmt: off
@@ -56,6 +57,7 @@ def _matmul_y(g, ans, x, y):
 
 
 matmul = op(np.matmul, _matmul_x, _matmul_y, explain=_inner_sizes)
+stands_for(np.linalg.matmul, matmul)
 
 # ----- inner: over the last axes of both, x @ y.T for matrices -----
 
@@ -97,19 +99,19 @@ inner = op(_inner, _inner_x, _inner_y, name="inner", numpy=np.inner, arity=2, ex
 
 def tensordot(x, y, axes=2):
     """The sum of products over pairs of axes: `axes` of each, or the last of `x` with the first of `y`."""
+    x, y = array_of(x), array_of(y)
     if isinstance(axes, (int, np.integer)):
-        axes = tuple(range(np.ndim(x) - axes, np.ndim(x))), tuple(range(axes))
-    over_x, over_y = (tuple(a) if isinstance(a, (tuple, list)) else (a,) for a in axes)
-    over_x, over_y = [a % np.ndim(x) for a in over_x], [a % np.ndim(y) for a in over_y]
-    sizes_x, sizes_y = [np.shape(x)[a] for a in over_x], [np.shape(y)[a] for a in over_y]
+        axes = range(-axes, 0), range(axes)
+    over_x, over_y = (normalize_axis_tuple(a, z.ndim, "tensordot") for a, z in zip(axes, (x, y), strict=True))
+    sizes_x, sizes_y = [x.shape[a] for a in over_x], [y.shape[a] for a in over_y]
     if sizes_x != sizes_y:
         raise ValueError(
-            f"tensordot: sizes {sizes_x} of axes {over_x} of {np.shape(x)} differ from "
-            f"{sizes_y} of axes {over_y} of {np.shape(y)}"
+            f"tensordot: sizes {sizes_x} of axes {over_x} of {x.shape} differ from "
+            f"{sizes_y} of axes {over_y} of {y.shape}"
         )
-    free_x = [a for a in range(np.ndim(x)) if a not in over_x]
-    free_y = [a for a in range(np.ndim(y)) if a not in over_y]
-    shape = tuple(np.shape(x)[a] for a in free_x) + tuple(np.shape(y)[a] for a in free_y)
+    free_x = [a for a in range(x.ndim) if a not in over_x]
+    free_y = [a for a in range(y.ndim) if a not in over_y]
+    shape = tuple(x.shape[a] for a in free_x) + tuple(y.shape[a] for a in free_y)
     inner_size = math.prod(sizes_x)
     left = reshape(transpose(x, (*free_x, *over_x)), (math.prod(shape[: len(free_x)]), inner_size))
     right = reshape(transpose(y, (*over_y, *free_y)), (inner_size, math.prod(shape[len(free_x) :])))
@@ -135,9 +137,9 @@ def vdot(x, y):
     return matmul(reshape(x, -1), reshape(y, -1))
 
 
-stands_for(np.tensordot, tensordot)
+stands_for((np.tensordot, np.linalg.tensordot), tensordot)
 stands_for(np.dot, dot)
-stands_for(np.outer, outer)
+stands_for((np.outer, np.linalg.outer), outer)
 stands_for(np.vdot, vdot)
 
 # ----- einsum -----
@@ -156,6 +158,8 @@ def _explicit(subscripts, shapes):
     for labels, shape in zip(inputs, shapes, strict=True):
         if len(labels) != len(shape):
             raise ValueError(f"einsum: '{subscripts}' has the labels '{labels}' for an operand of shape {shape}")
+    if arrow and dots and "..." not in output:
+        raise ValueError(f"einsum: '{subscripts}' must have '...' in its answer too: it stands for {len(dots)} axes here")
     joined = "".join(inputs)
     once = sorted(c for c in set(joined) if joined.count(c) == 1 and c not in dots)
     return inputs, output.replace("...", dots) if arrow else dots + "".join(once)
@@ -188,7 +192,19 @@ def _einsum_rule(i):
     return rule
 
 
-_contract = op(_einsum, None, *map(_einsum_rule, range(1, 17)), name="einsum")
+def _label_sizes(args, kwargs):
+    """What is wrong with operands of different sizes along one label, or None."""
+    subscripts, *operands = args
+    seen = {}
+    for labels, x in zip(subscripts.split("->")[0].split(","), operands, strict=True):
+        for label, n in zip(labels, np.shape(x), strict=True):
+            if seen.setdefault(label, (n, x))[0] not in (n, 1) and n != 1:
+                size, first = seen[label]
+                return f"'{subscripts}': label {label} is {size} in {np.shape(first)} and {n} in {np.shape(x)}"
+    return None
+
+
+_contract = op(_einsum, None, *map(_einsum_rule, range(1, 17)), name="einsum", explain=_label_sizes)
 
 
 def einsum(subscripts, *operands, optimize=True):
@@ -236,6 +252,14 @@ stands_for((np.linalg.norm, np.linalg.vector_norm), norm)
 # ----- inverse and linear equations -----
 
 
+def _rows_differ(args, kwargs):
+    x, y = map(np.shape, args)
+    if len(x) < 2 or x[-1] != x[-2]:
+        return f"a square matrix is needed on the left, this has shape {x}"
+    rows = y[-2:][:1]
+    return f"{x[-1]} equations in {x} are given {rows[0] if rows else 'no'} right sides in {y}" if rows != x[-1:] else None
+
+
 def _solve_x(g, ans, x, y):
     column, answer = (g, ans) if y.ndim > 1 else (expand_dims(g, -1), expand_dims(ans, -1))
     return -solve(swapaxes(x, -1, -2), column) @ swapaxes(answer, -1, -2)
@@ -257,4 +281,5 @@ solve = op(
     _solve_x,
     _solve_y,
     arity=2,
+    explain=_rows_differ,
 )

@@ -180,10 +180,13 @@ prod = op(_prod, _prod_rule, name="prod", numpy=np.prod)
 # ----- the sum of exponentials, as compositions -----
 
 
-def _peak(x, axis):
+def _peak(x, axis, name):
     """The largest elements over `axis` as constants, 0 where that is infinite: what may be taken out of exp."""
     x = np.asarray(getattr(x, "_data", x))
-    peak = np.maximum.reduce(x, axis, None, None, True)
+    try:
+        peak = np.maximum.reduce(x, axis, None, None, True)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}, for shape {x.shape}") from error
     return np.where(np.isfinite(peak), peak, 0) if not np.isfinite(peak).all() else peak
 
 
@@ -194,14 +197,14 @@ def logsumexp(x, axis=None, keepdims=False):
     >>> mt.logsumexp(mt.tensor([1000.0, 1000.0])).item()
     1000.6931471805599
     """
-    peak = _peak(x, axis)
+    peak = _peak(x, axis, "logsumexp")
     total = log(sum(exp(x - peak), axis, True)) + peak
     return total if keepdims else reshape(total, _reduced(np.shape(x), axis))
 
 
 def softmax(x, axis=-1):
     """exp(x) / sum(exp(x)) over `axis`, without overflow."""
-    e = exp(x - _peak(x, axis))
+    e = exp(x - _peak(x, axis, "softmax"))
     return e / sum(e, axis, True)
 
 

@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from .table import op, stands_for
 
@@ -13,6 +14,13 @@ __all__ = [
     "stack", "swapaxes", "tile", "transpose", "tril", "triu", "vstack",
 ]
 # fmt: on
+
+
+
+def array_of(x):
+    """`x` as it is if it has a shape, else the array of it: compositions take lists as numpy's functions do."""
+    return x if hasattr(x, "shape") else np.asarray(x)
+
 
 # ----- the same elements under another shape -----
 
@@ -25,6 +33,18 @@ def _reshape(x, shape):
 def _transpose(x, axes=None):
     """`x` with its axes in the order of `axes`, reversed by default."""
     return np.transpose(x, axes)
+
+
+def _count_differs(args, kwargs):
+    size, shape = np.size(args[0]), kwargs.get("shape", args[-1])
+    try:
+        wanted = int(np.prod(shape))
+    except TypeError:
+        return None
+    there = f"{size} elements, of shape {np.shape(args[0])},"
+    if np.sum(np.less(shape, 0)) == 1:
+        return f"{there} cannot be laid out as {shape}: {size} is no multiple of {-wanted}"
+    return f"{there} do not fill {shape}, which has {wanted}" if wanted >= 0 else None
 
 
 def inverse(axes):
@@ -43,6 +63,7 @@ reshape = op(
     name="reshape",
     numpy=np.reshape,
     view=True,
+    explain=_count_differs,
 )
 transpose = op(
     _transpose,
@@ -65,6 +86,7 @@ broadcast_to = op(  # the engine sums the cotangent back: it sees a broadcast ar
     name="broadcast_to",
     numpy=np.broadcast_to,
     view=True,
+    explain=lambda args, kwargs: f"shape {np.shape(args[0])} does not broadcast to {kwargs.get('shape', args[-1])}",
 )
 
 
@@ -103,10 +125,17 @@ def _pieces(g, axis, sizes):
     return [g[(*along, slice(int(a), int(b)))] for a, b in pairwise(starts)]
 
 
+def _other_sizes(args, kwargs):
+    arrays, axis, _ = args
+    shapes = [np.shape(a) for a in arrays]
+    return f"the shapes {' and '.join(map(str, shapes))} differ in more than axis {axis}, along which they are joined"
+
+
 _join = op(
     _concatenate,
     lambda g, ans, arrays, axis, sizes: _pieces(g, axis, sizes),
     name="concatenate",
+    explain=_other_sizes,
 )
 
 
@@ -136,29 +165,35 @@ def stack(arrays, axis=0):
     shapes = {np.shape(a) for a in arrays}
     if len(shapes) != 1:
         raise ValueError(f"stack: arrays of one shape are needed; the shapes are {sorted(shapes)}")
+    axis = normalize_axis_index(axis, len(shapes.pop()) + 1, "stack")
     return concatenate([expand_dims(a, axis) for a in arrays], axis)
 
 
 def split(x, indices_or_sections, axis=0):
     """A list of the parts of `x` along `axis`: so many equal ones, or cut at the given indices."""
-    n = np.shape(x)[axis]
-    cuts = indices_or_sections
+    x = array_of(x)
+    axis = normalize_axis_index(axis, x.ndim, "split")
+    n, cuts = x.shape[axis], indices_or_sections
     if isinstance(cuts, (int, np.integer)):
         if cuts < 1 or n % cuts:
             raise ValueError(
                 f"split: {n} along axis {axis} is not divisible into {cuts} parts; array_split cuts unequal ones"
             )
         cuts = range(n // cuts, n, n // cuts)
-    along = (slice(None),) * (axis % np.ndim(x))
+    along = (slice(None),) * axis
     ends = [0, *map(int, cuts), n]
     return [x[(*along, slice(a, b))] for a, b in pairwise(ends)]
 
 
 def array_split(x, indices_or_sections, axis=0):
     """`split` that allows parts of unequal size: the first ones are one longer."""
+    x = array_of(x)
+    axis = normalize_axis_index(axis, x.ndim, "array_split")
     cuts = indices_or_sections
     if isinstance(cuts, (int, np.integer)):
-        each, longer = divmod(np.shape(x)[axis], cuts)
+        if cuts < 1:
+            raise ValueError(f"array_split: {cuts} parts are asked for; there must be at least one")
+        each, longer = divmod(x.shape[axis], cuts)
         cuts = np.cumsum([each + 1] * longer + [each] * (cuts - longer))[:-1]
     return split(x, list(cuts), axis)
 
@@ -231,10 +266,12 @@ def _negated(shift):
 
 def repeat(x, repeats, axis=None):
     """Every element of `x` (along `axis`, or of the flattened `x`) `repeats` times."""
-    if axis is None:
-        x, axis = ravel(x), 0
-    index = np.repeat(np.arange(np.shape(x)[axis]), repeats)
-    return x[(*(slice(None),) * (axis % np.ndim(x)), index)]
+    x, axis = (ravel(x), 0) if axis is None else (array_of(x), axis)
+    axis = normalize_axis_index(axis, x.ndim, "repeat")
+    n = x.shape[axis]
+    if np.size(repeats) not in (1, n):
+        raise ValueError(f"repeat: {np.size(repeats)} repeats for {n} elements along axis {axis}; give 1 or {n}")
+    return x[(*(slice(None),) * axis, np.repeat(np.arange(n), repeats))]
 
 
 def tile(x, reps):
