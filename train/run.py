@@ -1,4 +1,4 @@
-"""One run from its options to its folder: what `python -m mytorch.train` does once its arguments are understood."""
+"""One run, from its options to its folder: what the command does once its arguments are understood."""
 
 import contextlib
 import copy
@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import json
+import math
 import platform
 import sys
 from pathlib import Path
@@ -18,38 +19,246 @@ from . import checkpoint, data
 from .loop import COLUMNS, Diverged, evaluate, fit
 from .optim import SCHEDULES, SGD, Adam, AdamW
 
-METRICS, RESULT = "metrics.csv", "result.json"
+METRICS, RESULT, GRAPH = "metrics.csv", "result.json", "graph.svg"
 CURVES = ["train_loss.png", "train_error.png", "val_loss.png", "val_error.png"]
-GRAPH = "graph.svg"
 FILES = [checkpoint.CONFIG, METRICS, RESULT, checkpoint.MODEL, *CURVES, GRAPH]
 
 OPTIMIZERS = {
-    "sgd": lambda params, o: SGD(params, o["lr"], o["momentum"], nesterov=o["nesterov"], weight_decay=o["weight_decay"]),
+    "sgd": lambda params, o: SGD(params, o["lr"], o["momentum"], weight_decay=o["weight_decay"], nesterov=o["nesterov"]),
     "adam": lambda params, o: Adam(params, o["lr"], weight_decay=o["weight_decay"]),
     "adamw": lambda params, o: AdamW(params, o["lr"], weight_decay=o["weight_decay"]),
 }
+TABLE = {  # what is printed of each epoch: the column's title and how its values are written
+    "epoch": ("epoch", "{:d}"),
+    "train_loss": ("train loss", "{:.4f}"),
+    "train_error": ("train error", "{:.2%}"),
+    "val_loss": ("val loss", "{:.4f}"),
+    "val_error": ("val error", "{:.2%}"),
+    "lr": ("lr", "{:.3g}"),
+    "seconds": ("seconds", "{:.1f}"),
+    "examples_per_second": ("examples/s", "{:,.0f}"),
+}
+WIDTHS = {name: max(7, len(title)) for name, (title, _) in TABLE.items()}
 
 
 class StartError(RuntimeError):
-    """The run cannot begin, for a reason outside its arguments and data."""
+    """The run cannot begin, and neither its arguments nor its data are at fault."""
 
 
 def run(options):
-    """Trains, prints how it goes, and fills the folder; returns the exit status.
+    """Trains, prints how it goes and fills the folder of the run; returns the exit status, 0, 1 or 130.
 
-    options: a dict of all options of the command line, see cli.resolve.
+    options: a dict with all options of the command, see cli.DEFAULTS.
     """
     tqdm, threadpool_limits = _packages()
     with threadpool_limits(options["threads"], user_api="blas"):
-        return _run(options, tqdm)
+        say = (lambda *_: None) if options["quiet"] else (lambda text: print(text, flush=True))
+        dataset = _dataset(options)
+        config = _config(options, dataset)
+        weights, order = np.random.default_rng(options["seed"]).spawn(2)
+        model = _model(config["model"], options["init"], weights)
+        folder = _folder(options, dataset, config)
+        say(_summary(dataset, config["model"], model, folder))
+        watch = None if options["quiet"] else _bars(tqdm, options["epochs"])
+        return _train(model, dataset, config, order, folder, say, watch)
 
 
 def _packages():
     """What the [train] extra brings, asked for before any work is done."""
     try:
-        import safetensors  # noqa: F401 (checkpoint's)
+        import safetensors.numpy  # noqa: F401 (for the checkpoints)
         from threadpoolctl import threadpool_limits
         from tqdm import tqdm
     except ImportError as error:
         raise ImportError(f"training needs {error.name}: pip install 'mytorch-autograd[train]'") from error
     return tqdm, threadpool_limits
+
+
+# ----- before the first epoch -----
+
+
+def _dataset(options):
+    dataset = data.load(options["data"], np.dtype(options["dtype"]))
+    if options["batch_norm"] and len(dataset.train.x) < 2:
+        raise data.DataError(f"{options['data']}: one training example; batch norm needs two, or --no-batch-norm")
+    return dataset if options["standardize"] == "no" else data.standardize(dataset, options["standardize"])
+
+
+def _config(options, dataset):
+    """What config.json says: the options, the model as checkpoint.build takes it, and what computed it."""
+    model = {
+        "sizes": [dataset.train.x.shape[1], *options["hidden"], dataset.classes],
+        "activations": options["activation"],
+        "batch_norm": options["batch_norm"],
+        "dtype": options["dtype"],
+    }
+    versions = {"mytorch": __version__, "numpy": np.__version__, "python": platform.python_version()}
+    return {"versions": versions, "options": options, "model": model}
+
+
+def _standard_normal(model, rng):
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, rng=rng)
+            nn.init.zeros_(layer.bias)
+
+
+INITS = {"uniform": lambda model, rng: None, "normal": _standard_normal}  # uniform: what the layers do themselves
+
+
+def _model(config, init, rng):
+    model = checkpoint.build(**config, rng=rng)
+    INITS[init](model, rng)
+    return model
+
+
+def _folder(options, dataset, config):
+    """The folder of the run with config.json in it, and nothing left of an earlier run."""
+    name = dataset.name if options["preset"] == "default" else options["preset"]
+    try:
+        folder = Path(options["out"]) if options["out"] else _new_folder(Path("runs"), name)
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in FILES:
+            (folder / file).unlink(missing_ok=True)
+        checkpoint.write(folder / checkpoint.CONFIG, _json(config))
+    except OSError as error:
+        place = options["out"] or "runs"
+        raise StartError(f"{place}: no folder to write to ({error.strerror}); choose another with --out") from error
+    return folder
+
+
+def _new_folder(parent, name):
+    """The first of parent/name-1, name-2, ... that is not there yet, made."""
+    for number in itertools.count(1):
+        folder = parent / f"{name}-{number}"
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            return folder
+
+
+def _json(value):
+    return (json.dumps(value, indent=2) + "\n").encode()
+
+
+def _summary(dataset, config, model, folder):
+    """Three lines on what is going to happen, and the head of the table."""
+    train, val, test = (f"{len(part.x):,}" for part in (dataset.train, dataset.val, dataset.test))
+    size = sum(p.size for p in model.parameters())
+    layers = "-".join(map(str, config["sizes"]))
+    kinds = [*dict.fromkeys(config["activations"])] + ["batch norm"] * bool(config["batch_norm"])
+    return (
+        f"data    {dataset.name}: {train} examples to train on, {val} to validate, {test} to test\n"
+        f"model   {', '.join([layers, *kinds])}: {size:,} parameters, {config['dtype']}\n"
+        f"folder  {folder}\n\n" + "  ".join(f"{title:>{WIDTHS[name]}}" for name, (title, _) in TABLE.items())
+    )
+
+
+def _line(row):
+    return "  ".join(f"{form.format(row[name]):>{WIDTHS[name]}}" for name, (_, form) in TABLE.items())
+
+
+def _bars(tqdm, epochs):
+    """What `fit` is watched with: a progress bar an epoch, on a terminal only, gone when the epoch is over."""
+
+    @contextlib.contextmanager
+    def watch(epoch, n):
+        title = f"epoch {epoch}/{epochs}"
+        with tqdm(total=n, desc=title, unit=" examples", unit_scale=True, leave=False, disable=None) as bar:
+
+            def report(tally):
+                bar.set_postfix_str(f"loss {tally.loss:.4f}, error {tally.error:.2%}", refresh=False)
+                bar.update(tally.seen - bar.n)
+
+            yield None if bar.disable else report
+
+    return watch
+
+
+# ----- training, and after -----
+
+
+def _train(model, dataset, config, order, folder, say, watch):
+    """Fits, saves after every epoch, reports; returns the exit status."""
+    options, rows, start = config["options"], [], perf_counter()
+
+    def save():
+        told = {"version": __version__, "epochs": len(rows), "model": config["model"]}
+        checkpoint.save(model, folder / checkpoint.MODEL, told)
+        checkpoint.write(folder / METRICS, _csv(rows))
+
+    optimizer = OPTIMIZERS[options["optimizer"]](model.parameters(), options)
+    schedule = SCHEDULES[options["schedule"]]
+    ending, status = "done", 0
+    try:
+        save()
+        for row in fit(
+            model, optimizer, dataset, options["epochs"], options["batch_size"], schedule, order, watch=watch
+        ):
+            rows.append(row)
+            save()
+            say(_line(row))
+    except KeyboardInterrupt:
+        ending, status = "interrupted", 130
+        _warn(f"stopped by Ctrl-C in epoch {len(rows) + 1}; saving what is trained (Ctrl-C again: without)")
+        save()
+    except Diverged as error:  # the folder holds the model of the last epoch, which was still sound
+        ending, status = "diverged", 1
+        model.load_state_dict(checkpoint.load(folder / checkpoint.MODEL))
+        _warn(f"{error} in epoch {len(rows) + 1}: {_advice(options)}; saved is the model after epoch {len(rows)}")
+    loss, error = evaluate(model, dataset.test)
+    result = {"ending": ending, "epochs": len(rows), "test_loss": loss, "test_error": error}
+    seconds = perf_counter() - start
+    checkpoint.write(folder / RESULT, _json(result | {"seconds": seconds}))
+    n = len(dataset.test.x)
+    say("")
+    print(f"test error {error:.2%} ({round(error * n):,} of {n:,}), loss {loss:.4f}, after {seconds:.1f} s", flush=True)
+    _draw(folder, rows, model, dataset)
+    say(f"in {folder}: {', '.join(file for file in FILES if (folder / file).exists())}")
+    return status
+
+
+def _warn(text):
+    print(f"mytorch.train: {text}", file=sys.stderr, flush=True)
+
+
+def _advice(options):
+    cures = [f"a smaller --lr (it was {options['lr']:g})"]
+    cures += [] if options["batch_norm"] else ["--batch-norm"]
+    cures += [] if options["standardize"] != "no" else ["--standardize train"]
+    return f"try {' or '.join(cures)}"
+
+
+def _csv(rows):
+    """metrics.csv: floats in the shortest form that reads back as the same float."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _draw(folder, rows, model, dataset):
+    """The curves, and the graph of the loss of a small batch; one line on what to install where they cannot be."""
+    missing = []
+    for draw in (_draw_curves, _draw_graph):
+        try:
+            draw(folder, rows, model, dataset)
+        except ImportError as error:
+            missing.append(str(error))
+    if missing:
+        _warn(f"without some pictures: {'; '.join(missing)}")
+
+
+def _draw_curves(folder, rows, model, dataset):
+    from ..viz import curves
+
+    if rows:
+        curves(rows, folder)
+
+
+def _draw_graph(folder, rows, model, dataset):
+    from ..viz import render
+
+    twin = copy.deepcopy(model).train()  # in training mode, which moves batch norm's running averages
+    x, y = dataset.train.x[:8], dataset.train.y[:8]
+    render(nn.cross_entropy(twin(x), y), folder / GRAPH, params=twin)

@@ -51,15 +51,15 @@ def _setitem(x, index, y):
 
 
 def _stays(g, index, shape, ndim):
-    """g[index], 0 where an element was written that a later one of the same index overwrote; with `ndim` axes at least:
-    numpy writes a value of shape (1, 3) where one of shape (3,) fits."""
+    """g[index], 0 where an element was written that a later one of the same index overwrote, with `ndim` axes at least."""
     read = getitem(g, index)
     if not is_basic(index):
         order = np.arange(math.prod(read.shape)).reshape(read.shape)
         last = np.zeros(shape, int)
         last[index] = order
         read = where(last[index] == order, read, 0)
-    return read if read.ndim >= ndim else reshape(read, (1,) * (ndim - read.ndim) + read.shape)
+    missing = (1,) * (ndim - read.ndim)  # numpy writes a value of shape (1, 3) where one of shape (3,) fits
+    return reshape(read, missing + read.shape) if missing else read
 
 
 getitem = op(
@@ -80,7 +80,8 @@ setitem = op(
 
 def take(x, indices, axis=None):
     """The elements of `x` at `indices` along `axis`, of the flattened `x` by default."""
-    indices = np.asarray(indices)[()]  # a number, or an array of any shape
+    indices = np.asarray(indices)
+    indices = indices if indices.ndim else indices.item()  # a number makes a view
     if axis is None:
         return getitem(reshape(x, -1), indices)
     x = array_of(x)

@@ -16,7 +16,6 @@ __all__ = [
 # fmt: on
 
 
-
 def array_of(x):
     """`x` as it is if it has a shape, else the array of it: compositions take lists as numpy's functions do."""
     return x if hasattr(x, "shape") else np.asarray(x)
