@@ -1,0 +1,233 @@
+"""Slopes with error bars of their own, from values of a function alone.
+
+Differences are taken at a ladder of steps from a millionth of the input's size to a quarter of it, extrapolated to
+step 0 (Richardson 1911, by Neville's scheme), and the estimate with the narrowest bar is kept (Ridders 1982). A bar is
+the larger of two estimates of what truncation is left, plus what rounding may do at the narrowest step used, so one
+agreement by chance does not fool it. All arrays have the steps, from narrow to wide, on axis 0.
+"""
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = ["Slopes", "along", "complex_along", "complex_jacobian", "jacobian"]
+
+EPS = np.finfo(float).eps
+FEELERS = 4  # steps too small to take a slope from
+SMOOTH, KINK, JUMP = 0, 1, 2  # what a place is: left and right slopes agree, differ, or one is infinite
+
+
+class Slopes(NamedTuple):
+    """Estimated slopes, how far they may be off, the slopes from either side, and what kind of place it is."""
+
+    slope: np.ndarray
+    bar: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    kind: np.ndarray
+
+
+# ----- one slope, or many side by side -----
+
+
+def steps(x, typical):
+    """(FEELERS + K, n): a few ulp of `x`, to feel how coarse the function's values are, then a ladder of K steps."""
+    size = np.where(x == 0, typical, np.abs(x))
+    ulp = EPS * size
+    narrow, wide = np.maximum(1e-6 * np.minimum(size, 1), 64 * ulp), np.maximum(size, 1) / 4
+    count = int(np.ceil(np.log(wide / narrow).max(initial=1) / np.log(8))) + 1
+    ladder = narrow * (wide / narrow) ** (np.arange(count)[:, None] / (count - 1))
+    return np.concatenate([2 * ulp * 32.0 ** np.arange(FEELERS)[:, None], ladder])
+
+
+def estimate(up, down, center, above, below, size=None):
+    """The Slopes at `center` of functions whose values `above` it are `up` and `below` it `down`."""
+    size = np.abs(center) if size is None else size
+    noise = 4 * EPS * np.maximum(np.maximum(np.abs(up), np.abs(down)), size)[FEELERS:] + _quantum(up, down, center)
+    up, down, above, below = (part[FEELERS:] for part in (up, down, above, below))
+    h = (above + below) / 2
+    rough = 2 * noise / h
+    central = (up - down) / (above + below)
+    once = _extrapolate(central, h, 1)
+    twice = _extrapolate(once, h, 2)
+    found = None
+    for k in range(len(h)):  # a wider step counts only as long as it agrees with the narrower ones
+        for level, previous in ((once, central), (twice, once)):
+            bar = np.maximum(np.abs(level[k] - previous[k]), np.abs(level[k] - _at(level, k + 1))) + rough[k]
+            bar = np.where(np.isfinite(bar), bar, np.inf)
+            if found is None:
+                found, best, trusted = level[k], bar, np.ones(bar.shape, bool)
+                continue
+            trusted &= ~(np.abs(level[k] - found) > best + bar)
+            take = trusted & (bar < best)
+            found, best = np.where(take, level[k], found), np.where(take, bar, best)
+    return Slopes(found, best, *_sides((center - down) / below, (up - center) / above, h, rough, 1e-7 * _reach(up, down)))
+
+
+def _extrapolate(table, h, order):
+    """The next column of Neville's table for step**2 -> 0; entry k uses the steps k to k + order."""
+    out = np.full(table.shape, np.nan)
+    if len(table) > order:
+        ratio = (h[order:] / h[:-order]) ** 2
+        out[:-order] = table[:-order] + (table[:-order] - table[1 : len(table) - order + 1]) / (ratio - 1)
+    return out
+
+
+def _at(table, k):
+    return table[k] if k < len(table) else np.nan
+
+
+def _quantum(up, down, center):
+    """How coarse the values are, beyond their own rounding: the first change on either side, where it is a stair.
+
+    log(1 + x) at 1e-12 moves in jumps of 2e-16, and so does not move at all for tiny steps. Both sides show it, at
+    steps of the same order, and the jump is small beside the values further out; relu beside its kink shows neither.
+    """
+    changed_up, changed_down = up != center, down != center
+    first_up, first_down = changed_up.argmax(0), changed_down.argmax(0)
+    columns = np.arange(center.size)
+    jump = np.minimum(np.abs(up - center)[first_up, columns], np.abs(down - center)[first_down, columns])
+    both = changed_up[first_up, columns] & changed_down[first_down, columns] & (np.abs(first_up - first_down) <= 4)
+    return np.where(both & (jump <= 1e-6 * _reach(up, down)), jump, 0)
+
+
+def _reach(up, down):
+    """The largest finite value over all steps."""
+    return np.maximum(*(np.where(np.isfinite(side), np.abs(side), 0).max(0) for side in (up, down)))
+
+
+def _sides(left, right, h, rough, least_jump):
+    """(left slope, right slope, kind): without a kink the gap between the two shrinks with the step.
+
+    It is judged at the narrowest step where it can be told from rounding, if a narrower step could not have told.
+    A gap that grows as the step shrinks is a jump, or an infinite slope: no rounding is as large as `least_jump`.
+    """
+    gap = np.abs(right - left)
+    gap = np.where(np.isnan(gap), 0, gap)
+    heard = gap > np.maximum(4 * rough, 1e-6 * np.maximum(np.abs(left), np.abs(right)))
+    k = heard.argmax(0)
+    at = lambda table, k: table[np.clip(k, 0, len(h) - 1), np.arange(h.shape[1])]
+    could_not_tell = (k == 0) | (4 * at(rough, k - 1) >= 0.5 * at(gap, k))
+    ratio = at(gap, k) / at(gap, k + 1)
+    broken = heard.any(0) & could_not_tell & (k + 1 < len(h))
+    jump = broken & (ratio > 1.5) & (at(gap * h, k) > least_jump)
+    kink = broken & (ratio > 0.5) & (ratio <= 1.5)
+    growth = at(h, k + 1) / at(h, k)
+    limit = lambda side: at(side, k) + (at(side, k) - at(side, k + 1)) / (growth - 1)
+    return limit(left), limit(right), np.where(jump, JUMP, np.where(kink, KINK, SMOOTH))
+
+
+# ----- a function along one direction -----
+
+
+def along(value, x, direction, weights, size):
+    """The Slopes (of one element) of t -> weights . value(x + t * direction) at 0; `size` is that of the sum's terms."""
+    h = np.concatenate([2 * EPS * 32.0 ** np.arange(FEELERS), np.geomspace(1e-7, 0.05, 7)])
+    run = lambda t: weights @ value(x + t * direction)
+    up, down = np.array([[run(t)] for t in h]), np.array([[run(-t)] for t in h])
+    return estimate(up, down, np.array([run(0.0)]), h[:, None], h[:, None], np.array([size]))
+
+
+def complex_along(value, x, direction, weights):
+    """(slope, bar) by the complex step; the bar is infinite where the function takes no complex input."""
+    slopes = [_complex_step(value, x, direction * h, h) for h in COMPLEX_STEPS]
+    if slopes[0] is None or slopes[1] is None:
+        return np.nan, np.inf
+    first, second = (weights @ s for s in slopes)
+    return first, 4 * abs(first - second) + 8 * EPS * (np.abs(weights) @ np.abs(slopes[0]))
+
+
+# ----- the whole Jacobian -----
+
+
+def jacobian(value, x, typical):
+    """(Slopes of shape (outputs, inputs), moves, groups): the Jacobian of `value` at `x`, which inputs move which
+    outputs, and the sets of inputs that were moved at once.
+
+    Inputs that share no output are moved at once (Curtis, Powell and Reid 1974): all of them where `value` is
+    elementwise.
+    """
+    center = value(x)
+    h = steps(x, typical)
+    moves = _moves(value, x, center, h[-1])
+    flat = np.zeros(moves.shape)
+    out = Slopes(flat, 4 * EPS * np.abs(center)[:, None] / h[-1] + flat, flat.copy(), flat.copy(), flat.astype(int))
+    groups = _groups(moves)
+    for group in groups:
+        rows, owner = _owners(moves, group)
+        mask = np.zeros(x.size)
+        mask[group] = 1
+        above, below = x + mask * h, x - mask * h
+        up, down = (np.array([value(z)[rows] for z in points]) for points in (above, below))
+        slopes = estimate(up, down, center[rows], (above - x)[:, owner], (x - below)[:, owner])
+        for table, values in zip(out, slopes, strict=True):
+            table[rows, owner] = values
+    return out, moves, groups
+
+
+def _moves(value, x, center, wide):
+    """(outputs, inputs), bool: which outputs a move of each input changes."""
+    moves = np.zeros((center.size, x.size), bool)
+    for j in range(x.size):
+        for move in (wide[j] / 2, -wide[j] / 300):
+            z = x.copy()
+            z[j] += move
+            moves[:, j] |= value(z) != center
+    return moves
+
+
+def _groups(moves):
+    """Lists of columns of which no two move the same output; the widest columns are placed first."""
+    groups, taken = [], []
+    for j in np.argsort(-moves.sum(0), kind="stable"):
+        for group, rows in zip(groups, taken, strict=True):
+            if not (rows & moves[:, j]).any():
+                group.append(int(j))
+                rows |= moves[:, j]
+                break
+        else:
+            groups.append([int(j)])
+            taken.append(moves[:, j].copy())
+    return groups
+
+
+def _owners(moves, group):
+    """(rows, owner): the outputs that the inputs of `group` move, and for each the one input that does."""
+    rows, k = np.nonzero(moves[:, group])
+    return rows, np.asarray(group)[k]
+
+
+# ----- the complex step (Squire and Trapp 1998): no difference is taken, so nothing cancels -----
+
+COMPLEX_STEPS = 1e-20, 1.7e-25  # two of them: where the imaginary part itself cancels, they differ
+
+
+def complex_jacobian(value, x, typical, moves, groups):
+    """(slopes, bars) of the complex step, or None where the function takes no complex input.
+
+    A function that is not analytic in every operation (abs, for one) gives a wrong answer here without a word: this is
+    a second witness, never the only one.
+    """
+    size = np.where(x == 0, typical, np.abs(x))
+    slopes, bars = np.zeros(moves.shape), np.zeros(moves.shape)
+    for group in groups:
+        mask = np.zeros(x.size)
+        mask[group] = 1
+        first, second = (_complex_step(value, x, mask * size * h, h) for h in COMPLEX_STEPS)
+        if first is None or second is None:
+            return None
+        rows, owner = _owners(moves, group)
+        slopes[rows, owner] = first[rows] / size[owner]
+        bars[rows, owner] = (4 * np.abs(first - second) + 8 * EPS * np.abs(first))[rows] / size[owner]
+    return slopes, bars
+
+
+def _complex_step(value, x, imaginary, h):
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # an imaginary part that is dropped is a ComplexWarning
+            y = value(x + 1j * imaginary)
+    except Exception:
+        return None
+    return y.imag / h if np.iscomplexobj(y) and np.isfinite(y).all() else None
