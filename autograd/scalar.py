@@ -65,13 +65,11 @@ class Value:
     def _apply_rule(self, i, g, ans, args):
         try:
             ct = self.op.rules[i](g, ans, *args)
-        except FloatingPointError:
-            with np.errstate(all="ignore"):
-                ct = self.op.rules[i](g, ans, *args)
-        except ZeroDivisionError:
-            if g != 0:
-                raise ZeroDivisionError(f"backward of {self.op.name}: the derivative is infinite at {args}") from None
-            return g
+        except ArithmeticError:
+            if g == 0:  # nothing flows back through what was not used
+                return g
+            at = ", ".join(map(str, args))
+            raise ZeroDivisionError(f"backward of {self.op.name}: there is no derivative at {at}") from None
         return ct if isinstance(ct, Value) else float(ct)
 
     def free(self):

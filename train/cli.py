@@ -29,6 +29,13 @@ class UsageError(ValueError):
 # ----- what an argument may be -----
 
 
+def nonempty(text):
+    """What a shell variable that is not set would leave empty is an error."""
+    if not text:
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text
+
+
 def whole(least, most=None):
     """A parser of whole numbers in a range."""
 
@@ -80,7 +87,8 @@ FLAG = argparse.BooleanOptionalAction
 # fmt: off
 OPTIONS = {
     "data": [
-        option("--data", "mnist", "mnist (in this package), a folder of IDX files, or an .npz file", metavar="SOURCE"),
+        option("--data", "mnist", "mnist (in this package), a folder of IDX files, or an .npz file",
+               type=nonempty, metavar="SOURCE"),
         option("--standardize", "no", "mean 0 and deviation 1 over all entries: as measured on the training part, or "
                "for each part its own", choices=["no", "train", "each"]),
     ],
@@ -110,9 +118,10 @@ OPTIONS = {
                type=whole(1), metavar="N"),
     ],
     "run": [
-        option("--preset", "default", "a set of values for the options that are not given", choices=["default", "handout"]),
+        option("--preset", "default", "a set of values for the options that are not given",
+               choices=["default", "handout"]),
         option("--out", None, "folder of the run, in which files of an earlier run are replaced (default: a new one, "
-               "runs/NAME-NUMBER)", metavar="DIR"),
+               "runs/NAME-NUMBER)", type=nonempty, metavar="DIR"),
         option("--quiet", False, "print the result alone", action="store_true"),
     ],
 }
@@ -139,7 +148,7 @@ class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose errors are one line."""
 
     def error(self, message):
-        self.exit(2, f"{PROG}: {message}; --help shows what there is\n")
+        self.exit(2, f"{PROG}: {message} (see --help)\n")
 
 
 def parser():
