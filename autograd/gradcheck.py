@@ -84,7 +84,7 @@ def _check(f, inputs, level, rtol):
             basis = [np.zeros(a.shape) for a in answers]
             basis[k].flat[j] = 1
             rows.append(np.concatenate([ct.data.ravel() for ct in flatten(trace.pullback(rebuild(basis), False))[0]]))
-    analytic = np.array(rows).reshape(sum(sizes), -1)
+    analytic = np.array(rows).reshape(sum(sizes), sum(node.size for node in trace.leaves))
     numeric, bar, low, high, size = _differences(f, inputs, chosen)
     name = getattr(f, "__name__", "f")
     with np.errstate(invalid="ignore"):

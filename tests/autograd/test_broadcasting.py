@@ -59,15 +59,12 @@ def test_two_arguments(shapes, name):
 @few
 @given(mutually_broadcastable_shapes(num_shapes=3, max_dims=3, max_side=3))
 def test_three_arguments(shapes):
-    """x * y + z, and where(x > 1, y, z), of any three shapes that broadcast."""
-    xs = [values(shape, k) for k, shape in enumerate(shapes.input_shapes)]
+    """x * y + z, and where(c, x, y), of any three shapes that broadcast."""
+    c, *xs = (values(shape, k) for k, shape in enumerate(shapes.input_shapes))
 
-    check(lambda x, y, z: x * y + z, xs, (lambda x, y, z: y, lambda x, y, z: x, lambda x, y, z: 1.0))
-    check(
-        lambda x, y, z: mt.where(x > 1, y, z),
-        xs,
-        (lambda x, y, z: 0.0, lambda x, y, z: (x > 1) * 1.0, lambda x, y, z: (x <= 1) * 1.0),
-    )
+    check(lambda x, y: x * y + c, xs, (lambda x, y: y, lambda x, y: x))
+    check(lambda x, y: mt.where(c > 1, x, y), xs, (lambda x, y: c > 1, lambda x, y: c <= 1))
+    check(lambda x, y, z: x * y + z, [*xs, c], (lambda x, y, z: y, lambda x, y, z: x, lambda x, y, z: 1.0))
 
 
 @few
