@@ -90,7 +90,8 @@ def _check(f, inputs, level, rtol):
     with np.errstate(invalid="ignore"):
         allowed = bar + rtol * np.abs(numeric)
         right = (np.abs(analytic - numeric) <= allowed) | ((low - bar <= analytic) & (analytic <= high + bar))
-        unclear = right & ~(bar <= np.maximum(5e-4 * np.abs(numeric), 1e-8 * max(size, np.abs(numeric).max())))
+        tolerable = np.maximum(5e-4 * np.abs(numeric), 1e-8 * max(size, np.abs(numeric).max(initial=0)))
+        unclear = right & ~(low <= high) & ~(bar <= tolerable)
     for bad, verdict in ((~right, "is wrong"), (unclear, "could not be judged")):
         if bad.any():
             raise GradcheckError(_explain(name, level, verdict, bad, analytic, numeric, bar, answers, trace.leaves))

@@ -45,7 +45,7 @@ class Tensor:
             self._data = np.array(data._data if isinstance(data, Tensor) else data, dtype=dtype)
         except (TypeError, ValueError) as error:
             raise type(error)(f"tensor: no array can be made of this {type(data).__name__}: {error}") from error
-        if self._data.dtype == object:
+        if self._data.dtype.kind not in "fiubc":
             raise TypeError(f"tensor: no numeric array can be made of this {type(data).__name__}")
         self._node = None
         if requires_grad:
@@ -57,7 +57,7 @@ class Tensor:
 
     @staticmethod
     def _strict():
-        """The state in which a rule that divides by zero, overflows or multiplies 0 with inf raises FloatingPointError."""
+        """The state in which dividing by zero, overflow and 0 times inf raise FloatingPointError."""
         return np.errstate(divide="raise", invalid="raise", over="raise")
 
     @staticmethod
@@ -84,7 +84,11 @@ class Tensor:
 
     @property
     def data(self):
-        """The array itself. Assign to it to give a leaf another value."""
+        """The array itself, to be read; `numpy()` gives a view that cannot be written to.
+
+        Assign to it, `p.data = array` or `p.data -= step`, to give a leaf another value: backward notices that. It cannot
+        notice what is written into the array, `p.data[i] = v`; write `p[i] = v` under no_grad.
+        """
         data = self._data
         return data if isinstance(data, np.ndarray) else np.asarray(data)
 
@@ -98,6 +102,8 @@ class Tensor:
         self._data = value
         leaf = getattr(self, "_leaf", None)
         if leaf is not None:
+            if leaf.grad is not None and leaf.grad.shape != value.shape:
+                leaf.grad = None
             leaf.shape, leaf.dtype = value.shape, value.dtype
             leaf.mark_changed()
 

@@ -226,7 +226,7 @@ def _fresh(who, x, recording):
     """The Tensor of one differentiated leaf, with a node of its own."""
     if isinstance(x, Tensor) and x._node is not None and recording:
         return _boundary(x)
-    data = x._data if isinstance(x, Tensor) else np.asarray(x)
+    data = x._data if isinstance(x, Tensor) else np.array(x)  # a copy: the caller may change his before a pullback
     if data.dtype.kind != "f":
         raise TypeError(
             f"{who}: an argument to differentiate by has dtype {data.dtype}, only real floating ones can; "

@@ -148,7 +148,7 @@ SINGULAR = {  # name: (f, where it is smooth, where it is not)
     "square": (mt.square, [0.5, -2.0], [1e200, np.inf]),
     "log of exp": (lambda x: mt.log(mt.exp(x)), [0.5, -2.0], [1e4, -1e4]),
     "sqrt of log": (lambda x: mt.sqrt(mt.log(x)), [1.5, 2.0], [0.0, 0.5]),
-    "exp of 1/x": (lambda x: mt.exp(1 / x), [0.5, -2.0], [0.0, 1e-300]),
+    "exp of 1/x": (lambda x: mt.exp(1 / x), [0.5, -2.0], [0.0]),
 }
 
 
@@ -250,7 +250,8 @@ def test_power_of_zero():
 def test_power_by_its_exponent():
     """0**y has slope 0 by y for y > 0; an integer base is a constant like any other."""
     assert gradient(lambda y: mt.power(0.0, y), np.array([1.0, 2.5])).tolist() == [0, 0]
-    np.testing.assert_allclose(gradient(lambda y: mt.power(np.array([2, 3]), y), np.array([1.0, 2.0])), np.log([4, 3**9]))
+    slope = gradient(lambda y: mt.power(np.array([2, 3]), y), np.array([1.0, 2.0]))
+    np.testing.assert_allclose(slope, [2 * np.log(2), 9 * np.log(3)])
 
 
 # ----- small and empty -----

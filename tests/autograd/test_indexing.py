@@ -212,7 +212,8 @@ def test_tensors_as_indices():
     """Tensors of integers and booleans index like arrays, alone or in a tuple, in reading and writing."""
     x = mt.tensor(ramp((3, 4)), requires_grad=True)
     rows, mask = mt.tensor([2, 0, 2]), mt.tensor([True, False, True])
-    for index, plain in ((rows, rows.numpy()), (mask, mask.numpy()), ((rows, 1), (rows.numpy(), 1)), (x > 4, x.numpy() > 4)):
+    r, m, above = rows.numpy(), mask.numpy(), x.numpy() > 4
+    for index, plain in ((rows, r), (mask, m), ((rows, 1), (r, 1)), ((mask, 0), (m, 0)), (x > 4, above)):
         x.grad = None
         x[index].sum().backward()
         np.testing.assert_array_equal(x.grad.numpy(), scattered(1.0, plain, (3, 4)))

@@ -54,7 +54,7 @@ def test_functions_record(x):
         (lambda x: ONES @ x.T, lambda x: (x @ ONES.T).T, 2),
         (lambda x: ONES / (x / x / x), lambda x: x / ONES, 1),
         (lambda x: (2 * ONES) ** (x * 0) * x, lambda x: x ** ONES, None),
-        (lambda x: [1.0, 1.0, 1.0] + x, lambda x: x + [1.0, 1.0, 1.0], 1),
+        (lambda x: [[1.0, 2.0, 3.0]] * x / [1.0, 2.0, 3.0], lambda x: x * [1, 1, 1], 1),
     ],
 )  # fmt: skip
 def test_operators_with_arrays(x, left, right, slope):
@@ -75,7 +75,8 @@ def test_operators_with_arrays(x, left, right, slope):
 def test_comparisons_with_arrays(x):
     """Comparisons and logic with arrays on either side give Tensors of booleans."""
     expected = x.numpy() > 0
-    for y in (x > 0, 0 < x, np.zeros(3) < x, x > np.zeros(3), ~(x <= 0), np.greater(x, 0), (x > 0) & np.ones(3, bool)):
+    true = np.ones(3, bool)
+    for y in (x > 0, np.zeros(3) < x, x > np.zeros(3), ~(x <= 0), np.greater(x, 0), (x > 0) & true, true & (x > 0)):
         assert isinstance(y, mt.Tensor)
         assert y.dtype == bool
         np.testing.assert_array_equal(y.numpy(), expected)
@@ -181,8 +182,7 @@ def test_linalg_functions_of_stacks(x):
         lambda m: m.sort([2.0, 1.0]),
         lambda m: m.diag([1.0, 2.0]),
         lambda m: m.trace([[1.0, 2.0], [3.0, 4.0]]),
-        lambda m: m.split([1.0, 2.0], 2),
-        lambda m: m.array_split([1.0, 2.0, 3.0], 2),
+        lambda m: m.array_split([1.0, 2.0, 3.0], 2)[0],
         lambda m: m.repeat([[1.0, 2.0]], 2, axis=0),
         lambda m: m.tile([1.0, 2.0], 2),
         lambda m: m.take_along_axis(np.array([[1.0, 2.0]]), np.array([[0]]), 1),
@@ -236,11 +236,11 @@ ERRORS = {
     "x += y": (lambda: t(3).__iadd__(t(2)), ["add: shapes (3,) and (2,) do not broadcast"]),
     "clip": (lambda: mt.clip(t(3)), ["clip: give a lower bound, an upper bound or both"]),
     "add, text": (lambda: t(3) + "a", ["add: ", "(3,) float64, 'a'"]),
-    "reshape": (lambda: t(3, 4).reshape(5, 2), ["reshape: 12 elements, of shape (3, 4), do not fill (5, 2), which has 10"]),
-    "reshape, -1": (lambda: t(3, 4).reshape(-1, 5), ["reshape: 12 elements, of shape (3, 4),", "(-1, 5)", "multiple of 5"]),
+    "reshape": (lambda: t(3, 4).reshape(5, 2), ["reshape: 12 elements, of shape (3, 4), do not fill (5, 2)"]),
+    "reshape, -1": (lambda: t(3, 4).reshape(-1, 5), ["reshape: 12 elements", "(3, 4)", "(-1, 5)", "multiple of 5"]),
     "transpose": (lambda: t(3, 4).transpose(0, 2), ["transpose: axis 2 is out of bounds", "(3, 4)"]),
     "squeeze": (lambda: t(3, 4).squeeze(axis=0), ["squeeze: ", "not equal to one", "(3, 4)"]),
-    "broadcast_to": (lambda: mt.broadcast_to(t(3, 4), (2, 5)), ["broadcast_to: shape (3, 4) does not broadcast to (2, 5)"]),
+    "broadcast_to": (lambda: mt.broadcast_to(t(3, 4), (2, 5)), ["broadcast_to: shape (3, 4) does not", "(2, 5)"]),
     "sum": (lambda: t(3, 4).sum(axis=2), ["sum: axis 2 is out of bounds", "(3, 4)"]),
     "mean": (lambda: t(3, 4).mean(axis=(0, 2)), ["mean: axis 2 is out of bounds", "(3, 4)"]),
     "var": (lambda: t(3, 4).var(axis=-3), ["var: axis -3 is out of bounds", "(3, 4)"]),
@@ -248,8 +248,8 @@ ERRORS = {
     "logsumexp": (lambda: mt.logsumexp(t(3, 4), axis=2), ["logsumexp: axis 2 is out of bounds", "(3, 4)"]),
     "softmax": (lambda: mt.softmax(t(3, 4), axis=2), ["softmax: axis 2 is out of bounds", "(3, 4)"]),
     "cumsum": (lambda: mt.cumsum(t(3, 4), axis=2), ["cumsum: axis 2 is out of bounds", "(3, 4)"]),
-    "concatenate": (lambda: mt.concatenate([t(3, 4), t(2, 5)]), ["concatenate: the shapes (3, 4) and (2, 5) differ in"]),
-    "concatenate, axes": (lambda: mt.concatenate([t(3, 4), t(3)]), ["concatenate: arrays with equally", "(3, 4), (3,)"]),
+    "concatenate": (lambda: mt.concatenate([t(3, 4), t(2, 5)]), ["concatenate: the shapes (3, 4) and (2, 5)"]),
+    "concatenate, axes": (lambda: mt.concatenate([t(3, 4), t(3)]), ["concatenate: arrays with", "(3, 4), (3,)"]),
     "concatenate, none": (lambda: mt.concatenate([]), ["concatenate: give at least one array"]),
     "stack": (lambda: mt.stack([t(3), t(4)]), ["stack: arrays of one shape are needed", "(3,), (4,)"]),
     "stack, axis": (lambda: mt.stack([t(3), t(3)], axis=4), ["stack: axis 4 is out of bounds"]),
@@ -271,7 +271,7 @@ ERRORS = {
     "index, mask": (lambda: t(3)[np.ones(4, bool)], ["getitem: boolean index did not match", "(3,)"]),
     "write": (lambda: mt.setitem(t(3), slice(2), np.ones(3)), ["setitem: could not broadcast", "(3,)"]),
     "take": (lambda: mt.take(t(3, 4), 0, axis=5), ["take: axis 5 is out of bounds"]),
-    "take_along_axis": (lambda: mt.take_along_axis(t(3, 4), np.array([0]), 1), ["take_along_axis: indices of shape (1,)"]),
+    "take_along_axis": (lambda: mt.take_along_axis(t(3, 4), np.array([0]), 1), ["take_along_axis: indices", "(1,)"]),
     "diagonal": (lambda: mt.diagonal(t(3)), ["diagonal: axis 1 is out of bounds"]),
     "diagonal, one axis": (lambda: mt.diagonal(t(3, 3), 0, 1, 1), ["diagonal: two different axes are needed"]),
     "diag": (lambda: mt.diag(t(2, 2, 2)), ["diag: one or two axes are needed", "(2, 2, 2)"]),
