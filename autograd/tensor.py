@@ -86,8 +86,8 @@ class Tensor:
     def data(self):
         """The array itself, to be read; `numpy()` gives a view that cannot be written to.
 
-        Assign to it, `p.data = array` or `p.data -= step`, to give a leaf another value: backward notices that. It cannot
-        notice what is written into the array, `p.data[i] = v`; write `p[i] = v` under no_grad.
+        Assign to it, `p.data = array` or `p.data -= step`, to give a leaf another value: backward notices that. It
+        cannot notice what is written into the array, `p.data[i] = v`; write `p[i] = v` under no_grad.
         """
         data = self._data
         return data if isinstance(data, np.ndarray) else np.asarray(data)
