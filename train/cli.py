@@ -23,7 +23,7 @@ ENDINGS = """exit status:
 
 
 class UsageError(ValueError):
-    """The arguments cannot be used together."""
+    """An argument cannot be used, alone or with the others."""
 
 
 # ----- what an argument may be -----
@@ -145,10 +145,10 @@ PRESETS = {
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line."""
+    """An ArgumentParser whose errors are raised: `main` prints them as it prints all others."""
 
     def error(self, message):
-        self.exit(2, f"{PROG}: {message} (see --help)\n")
+        raise UsageError(f"{message} (see --help)")
 
 
 def parser():

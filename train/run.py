@@ -246,7 +246,7 @@ def _draw(folder, rows, model, dataset):
         except ImportError as error:
             missing.append(str(error))
     if missing:
-        _warn(f"without some pictures: {'; '.join(missing)}")
+        _warn(f"without some pictures: {'; '.join(dict.fromkeys(missing))}")
 
 
 def _draw_curves(folder, rows, model, dataset):

@@ -4,10 +4,11 @@ import json
 import os
 import stat
 
-import mytorch as mt
 import numpy as np
 import pytest
 import safetensors.numpy
+
+import mytorch as mt
 from mytorch import nn
 from mytorch.train import checkpoint
 from mytorch.train.checkpoint import CheckpointError
@@ -104,7 +105,7 @@ def test_damaged_and_foreign_files_are_named(path, name):
 
 def test_a_missing_file_is_named(path, tmp_path):
     """And a folder is no file."""
-    with pytest.raises(CheckpointError, match="model.safetensors: no such file"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: no such file"):
         checkpoint.load(path)
     with pytest.raises(CheckpointError, match="no safetensors file"):
         checkpoint.load(tmp_path)
@@ -178,7 +179,7 @@ SPOILT = [
     ("config.json", b'{"model": {"sizes": [1, 2]}}', "config.json: not the config of a run"),
     ("model.safetensors", None, "model.safetensors: no such file"),
     ("model.safetensors", b"", "model.safetensors: no safetensors file"),
-    ("config.json", json.dumps({"model": CONFIG | {"sizes": [6, 5, 4, 2]}}).encode(), "model.safetensors: load_state_dict"),
+    ("config.json", json.dumps({"model": CONFIG | {"sizes": [6, 5, 4, 2]}}).encode(), "model.safetensors: load_state"),
 ]
 
 

@@ -3,9 +3,10 @@
 import contextlib
 import math
 
-import mytorch as mt
 import numpy as np
 import pytest
+
+import mytorch as mt
 from mytorch import nn
 from mytorch.nn import handout
 from mytorch.train import evaluate, fit, loop, optim

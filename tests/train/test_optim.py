@@ -1,8 +1,9 @@
 """Optimizers: the published formulas, in the parameter's dtype, in place, and seen by the engine."""
 
-import mytorch as mt
 import numpy as np
 import pytest
+
+import mytorch as mt
 from mytorch.train import optim
 from mytorch.train.optim import SGD, Adam, AdamW
 
@@ -86,8 +87,8 @@ def test_float32_stays_float32(make, formula, options, gradients):
 
     params, optimizer = trained(make, options, gradients, np.float32)
 
-    kept = [x for state in optimizer.state_dict()["state"].values() for x in state.values() if isinstance(x, np.ndarray)]
-    assert {x.dtype for x in (*params, *kept)} == {np.dtype(np.float32)}
+    kept = [x for state in optimizer.state_dict()["state"].values() for x in state.values()]
+    assert {x.dtype for x in (*params, *kept) if hasattr(x, "dtype")} == {np.dtype(np.float32)}
     for p, shape, given in zip(params, SHAPES, zip(*gradients, strict=True), strict=True):
         np.testing.assert_allclose(p.numpy(), formula(np.ones(shape), given, **options), rtol=1e-4, atol=1e-5)
 
@@ -248,7 +249,7 @@ def test_a_state_of_another_optimizer_is_refused():
     two.step()
     state = two.state_dict()
 
-    with pytest.raises(ValueError, match="SGD: the saved optimizer had 2 parameters .*this one has 1 parameters"):
+    with pytest.raises(ValueError, match=r"SGD: the saved optimizer had 2 parameters .*this one has 1 parameters"):
         one.load_state_dict(state)
     with pytest.raises(ValueError, match="Adam: the saved optimizer had 2 parameters with lr, momentum"):
         Adam([a, b]).load_state_dict(state)
