@@ -7,7 +7,7 @@ import importlib
 from . import autograd
 from .autograd import *
 
-__all__ = [*autograd.__all__, "autograd", "nn", "train", "viz"]
+__all__ = [*autograd.__all__, "autograd", "nn", "seed", "train", "viz"]
 
 
 def __getattr__(name):
@@ -15,3 +15,8 @@ def __getattr__(name):
     if name in ("nn", "train", "viz"):
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module 'mytorch' has no attribute {name!r}")
+
+
+def seed(n):
+    """Makes the default random generator, which layers and initialisers draw from, start from the seed `n`."""
+    importlib.import_module(".nn.init", __name__).seed(n)

@@ -14,8 +14,8 @@ visiting the youngest pending node first is a topological order: no recursion, n
 This file knows no numpy function and no Tensor method beyond `shape`, `dtype`, `sum`, `reshape` and `astype`.
 """
 
-import contextlib
 import dis
+import functools
 import inspect
 import itertools
 import math
@@ -41,7 +41,9 @@ def carrier(cls):
 
 
 class _Mode(threading.local):
-    enabled = True
+    def __init__(self):
+        self.enabled = True
+        self.outer = []  # what `enabled` was outside the blocks that are open
 
 
 mode = _Mode()
@@ -52,23 +54,38 @@ def is_grad_enabled():
     return mode.enabled
 
 
-@contextlib.contextmanager
-def _set_mode(enabled):
-    previous, mode.enabled = mode.enabled, enabled
-    try:
-        yield
-    finally:
-        mode.enabled = previous
+class _set_mode:
+    """A block (or, called with a function, a function) that runs in one mode and restores the one before."""
+
+    __slots__ = ("enabled",)
+
+    def __init__(self, enabled):
+        self.enabled = enabled
+
+    def __enter__(self):
+        mode.outer.append(mode.enabled)
+        mode.enabled = self.enabled
+
+    def __exit__(self, *exception):
+        mode.enabled = mode.outer.pop()
+
+    def __call__(self, f):
+        @functools.wraps(f)
+        def in_mode(*args, **kwargs):
+            with self:
+                return f(*args, **kwargs)
+
+        return in_mode
 
 
-def no_grad():
-    """A context (or decorator) in which nothing is recorded and parameters may change in place."""
-    return _set_mode(False)
+def no_grad(f=None):
+    """A block, `with no_grad():`, or function, `@no_grad`: nothing is recorded, and parameters may change in place."""
+    return _set_mode(False) if f is None else _set_mode(False)(f)
 
 
-def enable_grad():
-    """A context (or decorator) in which operations are recorded, also inside `no_grad`."""
-    return _set_mode(True)
+def enable_grad(f=None):
+    """A block, `with enable_grad():`, or function, `@enable_grad`: operations are recorded, also inside `no_grad`."""
+    return _set_mode(True) if f is None else _set_mode(True)(f)
 
 
 # ----- the graph -----

@@ -37,6 +37,8 @@ class Value:
 
         create_graph: the derivatives are Values themselves, to be differentiated again.
         """
+        if self.op is None and self.args is None:
+            raise RuntimeError("backward: this value was computed under no_grad, so nothing it came from is known")
         seed = Value(gradient) if create_graph and not isinstance(gradient, Value) else gradient
         retain_graph = create_graph if retain_graph is None else retain_graph
         arrived = pull(self, seed, create_graph=create_graph, retain_graph=retain_graph)
@@ -65,13 +67,11 @@ class Value:
     def _apply_rule(self, i, g, ans, args):
         try:
             ct = self.op.rules[i](g, ans, *args)
-        except FloatingPointError:
-            with np.errstate(all="ignore"):
-                ct = self.op.rules[i](g, ans, *args)
-        except ZeroDivisionError:
-            if g != 0:
-                raise ZeroDivisionError(f"backward of {self.op.name}: the derivative is infinite at {args}") from None
-            return g
+        except ArithmeticError:
+            if g == 0:  # nothing flows back through what was not used
+                return g
+            at = ", ".join(map(str, args))
+            raise ZeroDivisionError(f"backward of {self.op.name}: there is no derivative at {at}") from None
         return ct if isinstance(ct, Value) else float(ct)
 
     def free(self):
@@ -85,8 +85,17 @@ class Value:
     def __float__(self):
         return self.data
 
+    def __int__(self):
+        return int(self.data)
+
     def __bool__(self):
         return self.data != 0
+
+    def __pos__(self):
+        return self
+
+    def __format__(self, spec):
+        return format(self.data, spec) if spec else repr(self)
 
     def __reduce__(self):
         if self.op is not None:
@@ -115,7 +124,7 @@ def _record(op, data, args):
     out.data = data
     out.grad = 0.0
     out.index = next(clock)
-    out.op, out.args = (op, args) if mode.enabled else (None, ())
+    out.op, out.args = (op, args) if mode.enabled else (None, None)
     return out
 
 

@@ -45,7 +45,7 @@ class Tensor:
             self._data = np.array(data._data if isinstance(data, Tensor) else data, dtype=dtype)
         except (TypeError, ValueError) as error:
             raise type(error)(f"tensor: no array can be made of this {type(data).__name__}: {error}") from error
-        if self._data.dtype == object:
+        if self._data.dtype.kind not in "fiubc":
             raise TypeError(f"tensor: no numeric array can be made of this {type(data).__name__}")
         self._node = None
         if requires_grad:
@@ -57,8 +57,8 @@ class Tensor:
 
     @staticmethod
     def _strict():
-        """The state in which a rule that divides by zero or multiplies 0 with inf raises FloatingPointError."""
-        return np.errstate(divide="raise", invalid="raise")
+        """The state in which dividing by zero, overflow and 0 times inf raise FloatingPointError."""
+        return np.errstate(divide="raise", invalid="raise", over="raise")
 
     @staticmethod
     def _singular(node, rule, g, ans, args, trouble):
@@ -84,21 +84,28 @@ class Tensor:
 
     @property
     def data(self):
-        """The array itself. Assign to it to give a leaf another value."""
+        """The array itself, to be read; `numpy()` gives a view that cannot be written to.
+
+        Assign to it, `p.data = array` or `p.data -= step`, to give a leaf another value: backward notices that. It
+        cannot notice what is written into the array, `p.data[i] = v`; write `p[i] = v` under no_grad.
+        """
         data = self._data
         return data if isinstance(data, np.ndarray) else np.asarray(data)
 
     @data.setter
     def data(self, value):
         value = np.asarray(value._data if isinstance(value, Tensor) else value)
-        if self._node is not None and not self.is_leaf:
+        if not self.is_leaf:
             raise RuntimeError(f"data: this tensor was computed (by {self._node.op.name}); only a leaf's can be set")
+        if self._node is not None and value.dtype.kind != "f":
+            raise _cannot_require_grad(value.dtype)
         self._data = value
-        if self._node is not None:
-            if value.dtype.kind != "f":
-                raise _cannot_require_grad(value.dtype)
-            self._node.shape, self._node.dtype = value.shape, value.dtype
-            self._node.mark_changed()
+        leaf = getattr(self, "_leaf", None)
+        if leaf is not None:
+            if leaf.grad is not None and leaf.grad.shape != value.shape:
+                leaf.grad = None
+            leaf.shape, leaf.dtype = value.shape, value.dtype
+            leaf.mark_changed()
 
     def numpy(self):
         """A read-only view of the data."""
@@ -166,10 +173,7 @@ class Tensor:
                 f"copy: this tensor was computed (by {self._node.op.name}) and a copy would lose its graph; "
                 "copy x.detach() instead"
             )
-        copy = type(self)(self._data, requires_grad=self.requires_grad)
-        if self.grad is not None:
-            copy.grad = self.grad.detach()
-        return copy
+        return _unpickled(type(self), self._data, self.requires_grad, self.grad)
 
     def __reduce__(self):
         if not self.is_leaf:
@@ -177,7 +181,7 @@ class Tensor:
                 f"pickle: this tensor was computed (by {self._node.op.name}) and would lose its graph; "
                 "pickle x.detach() instead"
             )
-        return type(self), (np.asarray(self._data), None, self.requires_grad)
+        return _unpickled, (type(self), self.data, self.requires_grad, None if self.grad is None else self.grad.data)
 
     # ----- gradients -----
 
@@ -197,7 +201,9 @@ class Tensor:
         elif self._node is None:
             if self._data.dtype.kind != "f":
                 raise _cannot_require_grad(self._data.dtype)
-            self._node = self._leaf = Leaf(self._data.shape, self._data.dtype)
+            if getattr(self, "_leaf", None) is None:
+                self._leaf = Leaf(self._data.shape, self._data.dtype)
+            self._node = self._leaf
 
     def requires_grad_(self, flag=True):
         """Sets `requires_grad`, returns the tensor."""
@@ -224,6 +230,7 @@ class Tensor:
             value = value if isinstance(value, Tensor) else wrap(np.asarray(value))
             if value.shape != self.shape:
                 raise ValueError(f"grad: the gradient has shape {value.shape}, the tensor {self.shape}")
+            value = value if value.dtype == self.dtype else value.astype(self.dtype)
         leaf.grad = value
 
     def backward(self, gradient=None, retain_graph=None, create_graph=False):
@@ -238,7 +245,7 @@ class Tensor:
                 "backward: this tensor does not require grad: nothing it was computed from does, "
                 "or it was computed under no_grad"
             )
-        seed = self._seed(gradient, create_graph)
+        seed = self._seed("backward", gradient, create_graph)
         retain_graph = create_graph if retain_graph is None else retain_graph
         arrived = pull(self._node, seed, create_graph=create_graph, retain_graph=retain_graph)
         seen = {id(seed)}
@@ -248,7 +255,8 @@ class Tensor:
             with engine._set_mode(create_graph), _accumulating:
                 leaf.grad = g if leaf.grad is None else leaf.grad + g
 
-    def _seed(self, gradient, create_graph):
+    def _seed(self, who, gradient, create_graph):
+        """`gradient` as the cotangent of this tensor: an array, or with create_graph a Tensor."""
         if gradient is None:
             if self._data.size != 1:
                 raise RuntimeError(
@@ -257,10 +265,11 @@ class Tensor:
                 )
             gradient = np.ones_like(self._data)
         raw = np.asarray(gradient._data if isinstance(gradient, Tensor) else gradient)
+        its, whose = ("gradient", "tensor") if who == "backward" else ("cotangent", "answer")
         if raw.dtype.kind not in "fiub":
-            raise TypeError(f"backward: the gradient has dtype {raw.dtype}, the tensor {self.dtype}")
+            raise TypeError(f"{who}: the {its} has dtype {raw.dtype}, the {whose} {self.dtype}")
         if raw.shape != self.shape:
-            raise ValueError(f"backward: the gradient has shape {raw.shape}, the tensor {self.shape}")
+            raise ValueError(f"{who}: the {its} has shape {raw.shape}, the {whose} {self.shape}")
         if raw.dtype != self.dtype:
             raw = raw.astype(self.dtype)
             gradient = gradient.astype(self.dtype) if isinstance(gradient, Tensor) else raw
@@ -321,6 +330,9 @@ class Tensor:
     def __imul__(self, other): return self._update(np.multiply, other)
     def __itruediv__(self, other): return self._update(np.divide, other)
     def __ipow__(self, other): return self._update(np.power, other)
+    def __ifloordiv__(self, other): return self._update(np.floor_divide, other)
+    def __imod__(self, other): return self._update(np.remainder, other)
+    def __imatmul__(self, other): return self._update(np.matmul, other)
 
     # ----- operators: the primitives themselves -----
 
@@ -413,6 +425,13 @@ def _away_from(unused, rule, g, ans, args, kwargs):
         if np.isfinite(ct._data[unused]).all():
             break
     return ct
+
+
+def _unpickled(cls, data, requires_grad, grad):
+    copy = cls(data, requires_grad=requires_grad)
+    if grad is not None:
+        copy.grad = np.array(getattr(grad, "_data", grad))
+    return copy
 
 
 def _on_data(f):

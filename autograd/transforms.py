@@ -120,7 +120,7 @@ def _block(trace, answers, k, rebuild):
         leaves, put_together = flatten(trace.pullback(rebuild(basis)))
         rows.append(leaves)
     if not rows:  # an empty answer has an empty Jacobian
-        return tree_map(lambda x: np.zeros(shape + np.shape(x)), tuple(trace.given))
+        return tuple(tree_map(lambda node: np.zeros(shape + node.shape, node.dtype), x) for x in trace.inputs)
     columns = [ops.stack(column).reshape(shape + column[0].shape) for column in zip(*rows, strict=True)]
     return trace.give(put_together(columns))
 
@@ -153,24 +153,23 @@ class Trace:
     """
 
     def __init__(self, who, f, args, argnums, kwargs=None, others=()):
-        for i in argnums:
-            if not -len(args) <= i < len(args):
-                raise TypeError(f"{who}: {_name(f)} is to be differentiated by argument {i} and is given {len(args)}")
+        _check_argnums(who, f, argnums, len(args))
         self.who, self.f = who, f
         self.given = [args[i] for i in argnums]
         self.plain = not any(isinstance(x, Tensor) for x in flatten((args, others))[0])
         recording, self.since = engine.is_grad_enabled(), next(clock)
         with engine.enable_grad():
-            self.inputs = [tree_map(lambda x: _fresh(who, x, recording), x) for x in self.given]
             traced = list(args)
-            for i, x in zip(argnums, self.inputs, strict=True):
-                traced[i] = x
+            for i, x in zip(argnums, self.given, strict=True):
+                traced[i] = tree_map(lambda x: _fresh(who, x, recording), x)
+            # the nodes, not the Tensors: `f` may assign to its arguments
+            self.inputs = [tree_map(lambda x: x._node, traced[i]) for i in argnums]
             self.y = tree_map(self._as_tensor, f(*traced, **(kwargs or {})))
         self.leaves = flatten(self.inputs)[0]
-        self.targets = {leaf._node.index for leaf in self.leaves}
+        self.targets = {node.index for node in self.leaves}
         self.paths = [paths(y._node, self.targets, self.since) if y._node else None for y in flatten(self.y)[0]]
         self.alive = recording and (
-            any(isinstance(leaf._node, Node) for leaf in self.leaves) or any(p[1] for p in self.paths if p)
+            any(isinstance(node, Node) for node in self.leaves) or any(p[1] for p in self.paths if p)
         )
 
     def pullback(self, g, record=None):
@@ -189,16 +188,16 @@ class Trace:
         totals = {}
         with engine._set_mode(record):
             for y, path, ct in zip(answers, self.paths, cotangents, strict=True):
-                seed = y._seed(ct, record)
+                seed = y._seed(self.who, ct, record)
                 if path is None or y._node.index not in path[0]:
                     continue
                 for index, (_, got) in pull(y._node, seed, self.targets, path[0], record, retain_graph=True).items():
                     got = got if isinstance(got, Tensor) else wrap(got)
                     totals[index] = totals[index] + got if index in totals else got
-        for x in self.leaves:  # what no path leads to
-            if x._node.index not in totals:
-                totals[x._node.index] = wrap(np.zeros(x.shape, x.dtype))
-        return tuple(tree_map(lambda x: totals[x._node.index], x) for x in self.inputs)
+        for node in self.leaves:  # what no path leads to
+            if node.index not in totals:
+                totals[node.index] = wrap(np.zeros(node.shape, node.dtype))
+        return tuple(tree_map(lambda node: totals[node.index], nodes) for nodes in self.inputs)
 
     def answer(self):
         """The answer, as the caller deals in it."""
@@ -227,7 +226,7 @@ def _fresh(who, x, recording):
     """The Tensor of one differentiated leaf, with a node of its own."""
     if isinstance(x, Tensor) and x._node is not None and recording:
         return _boundary(x)
-    data = x._data if isinstance(x, Tensor) else np.asarray(x)
+    data = x._data if isinstance(x, Tensor) else np.array(x)  # a copy: the caller may change his before a pullback
     if data.dtype.kind != "f":
         raise TypeError(
             f"{who}: an argument to differentiate by has dtype {data.dtype}, only real floating ones can; "
@@ -236,6 +235,14 @@ def _fresh(who, x, recording):
     fresh = wrap(data)
     fresh._node = Leaf(data.shape, data.dtype)
     return fresh
+
+
+def _check_argnums(who, f, argnums, n):
+    for i in argnums:
+        if not isinstance(i, (int, np.integer)) or not -n <= i < n:
+            raise TypeError(f"{who}: {_name(f)} takes {n} arguments here; {i!r} is not the number of one")
+    if len({i % n for i in argnums}) < len(argnums):
+        raise ValueError(f"{who}: argnums {tuple(argnums)} names an argument twice")
 
 
 def _has_history(leaves):

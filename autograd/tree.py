@@ -9,9 +9,14 @@ def flatten(tree):
     A container is a dict, list, tuple or named tuple; anything else, None too, is a leaf.
     """
     if isinstance(tree, dict):
-        keys = list(tree)
-        leaves, rebuild = flatten([tree[k] for k in keys])
-        return leaves, lambda new: dict(zip(keys, rebuild(new), strict=True))
+        leaves, rebuild = flatten(list(tree.values()))
+
+        def fill(new):
+            filled = tree.copy()  # an OrderedDict stays one
+            filled.update(zip(tree, rebuild(new), strict=True))
+            return filled
+
+        return leaves, fill
     if isinstance(tree, (list, tuple)):
         parts = [flatten(branch) for branch in tree]
         make = (lambda items: type(tree)(*items)) if hasattr(tree, "_fields") else type(tree)

@@ -52,7 +52,8 @@ class Activation(Layer):
     def derivative(self):
         """The derivative at every element of the last input: the pullback of ones, as elements do not mix."""
         pullback = _after_forward(self, self._pullback)
-        return np.asarray(*pullback(np.ones_like(self.state)))
+        (derivative,) = pullback(np.ones_like(self.state))
+        return np.asarray(derivative)
 
 
 class Identity(Activation):

@@ -128,15 +128,14 @@ class Module:
         """
         held = dict(_state(self))
         values = {name: array_of(state[name]) for name in held if name in state}
-        missing, unexpected = [name for name in held if name not in state], [name for name in state if name not in held]
-        problems = [f"{name} has {why}" for name, value in values.items() if (why := _misfit(value, held[name]))]
-        if strict and unexpected:
-            problems.insert(0, f"unexpected {', '.join(unexpected)}")
-        if strict and missing:
-            problems.insert(0, f"missing {', '.join(missing)}")
-        if problems:
+        missing = [name for name in held if name not in state]
+        unexpected = [name for name in state if name not in held]
+        names = [("missing", missing), ("unexpected", unexpected)] if strict else []
+        wrong = [f"{kind} {', '.join(keys)}" for kind, keys in names if keys]
+        wrong += [f"{name} has {why}" for name, value in values.items() if (why := _misfit(value, held[name]))]
+        if wrong:
             raise ValueError(
-                f"load_state_dict: this is not the state of such a {type(self).__name__}: {'; '.join(problems)} "
+                f"load_state_dict: the state does not fit this {type(self).__name__}: {'; '.join(wrong)} "
                 "(build the model as it was saved; strict=False takes over what is common, if the shapes fit)"
             )
         for name, value in values.items():
@@ -150,7 +149,7 @@ class Module:
         return ""
 
     def __repr__(self):
-        inside = [f"({name}): {module!r}".replace("\n", "\n  ") for name, module in _held(self) if isinstance(module, Module)]
+        inside = [f"({name}): {x!r}".replace("\n", "\n  ") for name, x in _held(self) if isinstance(x, Module)]
         if not inside:
             return f"{type(self).__name__}({self.extra_repr()})"
         lines = [self.extra_repr(), *inside] if self.extra_repr() else inside
@@ -169,7 +168,7 @@ def _misfit(value, x):
 def functional_call(module, params, args=(), kwargs=None):
     """module(*args) with the tensors of `params`, a dict by name, in place of its own: for grad, hvp and the like.
 
-    Parameters and buffers that `params` does not name stay as they are. One argument need not be in a tuple.
+    What `params` does not name stays as it is. One argument need not be in a tuple. Threads must not share the module.
 
     >>> import numpy as np, mytorch as mt
     >>> layer = mt.nn.Linear(1, 1, bias=False)

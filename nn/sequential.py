@@ -15,9 +15,7 @@ class Sequential(Module):
         named = modules[0] if len(modules) == 1 and isinstance(modules[0], dict) else dict(enumerate(modules))
         for name, module in named.items():
             if not isinstance(module, Module):
-                raise TypeError(
-                    f"Sequential: {module!r} is not a module; give layers, such as nn.Linear(2, 3) or nn.ReLU()"
-                )
+                raise TypeError(f"Sequential: {module!r} is not a module; write Sequential(nn.Linear(2, 3), nn.ReLU())")
             if hasattr(self, str(name)):
                 raise ValueError(f"Sequential: every Sequential has a {name!r}; give the module another name")
             setattr(self, str(name), module)

@@ -5,7 +5,6 @@ import math
 import os
 import sys
 import warnings
-from pathlib import Path
 
 from . import run
 from .checkpoint import ACTIVATIONS
@@ -13,6 +12,9 @@ from .data import DataError
 from .optim import SCHEDULES
 
 PROG = "python -m mytorch.train"
+DESCRIPTION = """\
+Trains a multilayer perceptron to classify images, MNIST's by default, and writes into a folder
+config.json, metrics.csv, result.json, model.safetensors, pictures of the four curves and graph.svg."""
 ENDINGS = """exit status:
   0    trained to the end
   1    diverged, or a file could not be written; what was trained before is in the folder
@@ -21,10 +23,17 @@ ENDINGS = """exit status:
 
 
 class UsageError(ValueError):
-    """The arguments cannot be used together."""
+    """An argument cannot be used, alone or with the others."""
 
 
 # ----- what an argument may be -----
+
+
+def nonempty(text):
+    """What a shell variable that is not set would leave empty is an error."""
+    if not text:
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text
 
 
 def whole(least, most=None):
@@ -60,31 +69,67 @@ def real(must, test):
 
 # ----- the options -----
 
-DEFAULTS = {
-    "data": "mnist",
-    "standardize": "no",
-    "hidden": [256, 128],
-    "activation": ["relu"],
-    "batch_norm": True,
-    "init": "uniform",
-    "dtype": "float32",
-    "epochs": 15,
-    "batch_size": 100,
-    "optimizer": "sgd",
-    "lr": None,
-    "schedule": "linear",
-    "momentum": 0.9,
-    "nesterov": False,
-    "weight_decay": None,
-    "seed": 0,
-    "threads": 1,
-    "preset": "default",
-    "out": None,
-    "quiet": False,
+
+def option(flags, default, help, **told):
+    """A row of OPTIONS: (name, flags, default, help, what argparse is told)."""
+    flags = flags.split()
+    return told.get("dest", flags[0][2:].replace("-", "_")), flags, default, help, told
+
+
+BY_OPTIMIZER = {  # what a default of None stands for
+    "sgd": {"lr": 0.1, "weight_decay": 0.0},
+    "adam": {"lr": 0.001, "weight_decay": 0.0},
+    "adamw": {"lr": 0.001, "weight_decay": 0.01},
 }
+RATE, DECAY = real("above 0", lambda x: x > 0), real("from 0", lambda x: x >= 0)
+MOMENTUM = real("from 0 to below 1", lambda x: 0 <= x < 1)
+FLAG = argparse.BooleanOptionalAction
+# fmt: off
+OPTIONS = {
+    "data": [
+        option("--data", "mnist", "mnist (in this package), a folder of IDX files, or an .npz file",
+               type=nonempty, metavar="SOURCE"),
+        option("--standardize", "no", "mean 0 and deviation 1 over all entries: as measured on the training part, or "
+               "for each part its own", choices=["no", "train", "each"]),
+    ],
+    "model": [
+        option("--hidden --hiddens", [256, 128], "widths of the hidden layers; none: a linear classifier",
+               nargs="*", type=whole(1, 1_000_000), metavar="N"),
+        option("--activation --activations", ["relu"], "one for all hidden layers or one for each: "
+               f"{', '.join(ACTIVATIONS)}", nargs="+", choices=list(ACTIVATIONS), metavar="NAME"),
+        option("--batch-norm", True, "batch norm in all hidden layers, or in the first N (default: all)",
+               nargs="?", const=True, type=whole(0), metavar="N"),
+        option("--no-batch-norm", True, "in none", dest="batch_norm", action="store_false"),
+        option("--init", "uniform", "weights as in PyTorch's Linear, or standard normal with biases of 0",
+               choices=list(run.INITS)),
+        option("--dtype", "float32", "of data, parameters and gradients", choices=["float32", "float64"]),
+    ],
+    "training": [
+        option("--epochs", 15, "passes over the training part", type=whole(1), metavar="N"),
+        option("--batch-size", 100, "examples a step", type=whole(1), metavar="N"),
+        option("--optimizer", "sgd", "gradient descent, Adam or AdamW", choices=list(run.OPTIMIZERS)),
+        option("--lr", None, "learning rate at the start", type=RATE, metavar="RATE"),
+        option("--schedule", "linear", "the rate falls to 0 in a straight line, or stays", choices=list(SCHEDULES)),
+        option("--momentum", 0.9, "of sgd", type=MOMENTUM, metavar="M"),
+        option("--nesterov", False, "Nesterov's momentum, for sgd", action=FLAG),
+        option("--weight-decay", None, "pull of the parameters towards 0", type=DECAY, metavar="D"),
+        option("--seed", 0, "the same seed gives the same numbers, bit for bit", type=whole(0), metavar="N"),
+        option("--threads", 1, "of matrix products; more pay for wide layers alone, and give other last digits",
+               type=whole(1), metavar="N"),
+    ],
+    "run": [
+        option("--preset", "default", "a set of values for the options that are not given",
+               choices=["default", "handout"]),
+        option("--out", None, "folder of the run, in which files of an earlier run are replaced (default: a new one, "
+               "runs/NAME-NUMBER)", type=nonempty, metavar="DIR"),
+        option("--quiet", False, "print the result alone", action="store_true"),
+    ],
+}
+# fmt: on
+DEFAULTS = {name: default for rows in OPTIONS.values() for name, _, default, _, _ in rows}
 PRESETS = {
     "default": {},
-    "handout": {  # "Plots" in the handout: its network, rate and momentum, and images standardised part by part
+    "handout": {  # the handout's "Plots": its network, rate and momentum, on images standardised part by part
         "standardize": "each",
         "hidden": [32, 32, 32],
         "activation": ["sigmoid"],
@@ -97,59 +142,13 @@ PRESETS = {
         "momentum": 0.856,
     },
 }
-BY_OPTIMIZER = {  # what stands for None
-    "sgd": {"lr": 0.1, "weight_decay": 0.0},
-    "adam": {"lr": 0.001, "weight_decay": 0.0},
-    "adamw": {"lr": 0.001, "weight_decay": 0.01},
-}
-
-RATE, SHARE = real("above 0", lambda x: x > 0), real("from 0 to below 1", lambda x: 0 <= x < 1)
-WIDTH = whole(1, 1_000_000)
-OPTIONS = {  # group: rows of (flags, what argparse is told)
-    "data": [
-        ("--data", dict(metavar="SOURCE", help="mnist (in this package), a folder of IDX files, or an .npz file")),
-        ("--standardize", dict(choices=["no", "train", "each"], help="mean 0 and deviation 1 over all entries: as"
-                               " measured on the training part, or for each part its own")),
-    ],
-    "model": [
-        ("--hidden --hiddens", dict(nargs="*", type=WIDTH, metavar="N", help="widths of the hidden layers; none: a"
-                                    " linear classifier")),
-        ("--activation --activations", dict(nargs="+", choices=list(ACTIVATIONS), metavar="NAME", help="one, or one"
-                                            f" for each hidden layer: {', '.join(ACTIVATIONS)}")),
-        ("--batch-norm", dict(nargs="?", const=True, type=whole(0), metavar="N", help="batch norm in all hidden"
-                              " layers, or in the first N")),
-        ("--no-batch-norm", dict(dest="batch_norm", action="store_false", help="none")),
-        ("--init", dict(choices=list(run.INITS), help="weights as in PyTorch's Linear, or standard normal with biases"
-                        " of 0")),
-        ("--dtype", dict(choices=["float32", "float64"], help="of data, parameters and gradients")),
-    ],
-    "training": [
-        ("--epochs", dict(type=whole(1), metavar="N", help="passes over the training part")),
-        ("--batch-size", dict(type=whole(1), metavar="N", help="examples a step")),
-        ("--optimizer", dict(choices=list(run.OPTIMIZERS), help="")),
-        ("--lr", dict(type=RATE, metavar="RATE", help="first learning rate")),
-        ("--schedule", dict(choices=list(SCHEDULES), help="the rate falls to 0 in a straight line, or stays")),
-        ("--momentum", dict(type=SHARE, metavar="M", help="of sgd")),
-        ("--nesterov", dict(action=argparse.BooleanOptionalAction, help="Nesterov's momentum, for sgd")),
-        ("--weight-decay", dict(type=real("from 0", lambda x: x >= 0), metavar="D", help="towards 0")),
-        ("--seed", dict(type=whole(0), metavar="N", help="the same seed gives the same numbers, bit for bit")),
-        ("--threads", dict(type=whole(1), metavar="N", help="of matrix products: more pay only for wide layers, and"
-                           " give other last digits")),
-    ],
-    "run": [
-        ("--preset", dict(choices=list(PRESETS), help="a set of values for the options that are not given")),
-        ("--out", dict(metavar="DIR", help="folder of the run, where files of an earlier one are replaced (default: a"
-                       " new one, runs/NAME-NUMBER)")),
-        ("--quiet", dict(action="store_true", help="print the result alone")),
-    ],
-}  # fmt: skip
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line."""
+    """An ArgumentParser whose errors are raised: `main` prints them as it prints all others."""
 
     def error(self, message):
-        self.exit(2, f"{PROG}: {message}; --help shows what there is\n")
+        raise UsageError(f"{message} (see --help)")
 
 
 def parser():
@@ -157,29 +156,22 @@ def parser():
     parser = Parser(
         prog=PROG,
         usage="%(prog)s [options]",
-        description="Trains a multilayer perceptron to classify, on MNIST by default, and writes into a folder: "
-        f"{', '.join(run.FILES)}.",
+        description=DESCRIPTION,
         epilog=f"{_preset_text()}\n\n{ENDINGS}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
     )
     for title, rows in OPTIONS.items():
         group = parser.add_argument_group(title)
-        for flags, told in rows:
-            name = flags.split()[0].removeprefix("--").replace("-", "_")
-            group.add_argument(*flags.split(), **told | {"help": _with_default(name, told["help"])})
+        for name, flags, default, text, told in rows:
+            group.add_argument(*flags, help=f"{text}{_default_text(name, default)}", **told)
     return parser
 
 
-def _with_default(name, text):
-    default = DEFAULTS.get(name)
+def _default_text(name, default):
     if name in BY_OPTIMIZER["sgd"]:
-        shown = ", ".join(f"{values[name]:g} for {optimizer}" for optimizer, values in BY_OPTIMIZER.items())
-    elif default is None or isinstance(default, bool):
-        shown = {"batch_norm": "all"}.get(name)
-    else:
-        shown = _words(default)
-    return f"{text} (default: {shown})".strip() if shown else text
+        default = ", ".join(f"{values[name]:g} for {optimizer}" for optimizer, values in BY_OPTIMIZER.items())
+    return "" if default is None or isinstance(default, bool) else f" (default: {_words(default)})"
 
 
 def _words(value):
@@ -191,8 +183,8 @@ def _preset_text():
     for name, value in PRESETS["handout"].items():
         flag = f"--{name.replace('_', '-')}"
         words.append(flag.replace("--", "--no-", 1) if value is False else f"{flag} {_words(value)}")
-    lines = [" ".join(words[i : i + 4]) for i in range(0, len(words), 4)]
-    return "--preset handout is the course handout's run:\n  " + "\n  ".join(lines)
+    lines = [" ".join(words[i : i + 5]) for i in range(0, len(words), 5)]
+    return "--preset handout is the course handout's own run:\n  " + "\n  ".join(lines)
 
 
 def resolve(given):

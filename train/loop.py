@@ -37,7 +37,7 @@ class Tally:
     def add(self, loss, logits, y):
         self.seen += len(y)
         self.losses += loss * len(y)
-        self.wrong += np.count_nonzero(logits.data.argmax(1) != y)
+        self.wrong += int(np.count_nonzero(logits.data.argmax(1) != y))
 
     loss = property(lambda self: self.losses / self.seen)
     error = property(lambda self: self.wrong / self.seen)

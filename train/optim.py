@@ -76,7 +76,7 @@ def _require_leaves(name, params):
         raise ValueError(f"{name}: no parameters to optimize")
     for p in params:
         if not isinstance(p, Tensor):
-            raise TypeError(f"{name}: a {type(p).__name__} among the parameters; each must be a Tensor")
+            raise TypeError(f"{name}: a {type(p).__name__} among the parameters; give it model.parameters()")
         if not p.is_leaf:
             raise ValueError(f"{name}: a tensor of shape {p.shape} was computed; only leaves can be optimized")
     if len(set(map(id, params))) < len(params):

@@ -6,7 +6,6 @@ import csv
 import io
 import itertools
 import json
-import math
 import platform
 import sys
 from pathlib import Path
@@ -23,10 +22,10 @@ METRICS, RESULT, GRAPH = "metrics.csv", "result.json", "graph.svg"
 CURVES = ["train_loss.png", "train_error.png", "val_loss.png", "val_error.png"]
 FILES = [checkpoint.CONFIG, METRICS, RESULT, checkpoint.MODEL, *CURVES, GRAPH]
 
-OPTIMIZERS = {
-    "sgd": lambda params, o: SGD(params, o["lr"], o["momentum"], weight_decay=o["weight_decay"], nesterov=o["nesterov"]),
-    "adam": lambda params, o: Adam(params, o["lr"], weight_decay=o["weight_decay"]),
-    "adamw": lambda params, o: AdamW(params, o["lr"], weight_decay=o["weight_decay"]),
+OPTIMIZERS = {  # name: the class, and the options that are its arguments
+    "sgd": (SGD, ["lr", "momentum", "weight_decay", "nesterov"]),
+    "adam": (Adam, ["lr", "weight_decay"]),
+    "adamw": (AdamW, ["lr", "weight_decay"]),
 }
 TABLE = {  # what is printed of each epoch: the column's title and how its values are written
     "epoch": ("epoch", "{:d}"),
@@ -186,7 +185,8 @@ def _train(model, dataset, config, order, folder, say, watch):
         checkpoint.save(model, folder / checkpoint.MODEL, told)
         checkpoint.write(folder / METRICS, _csv(rows))
 
-    optimizer = OPTIMIZERS[options["optimizer"]](model.parameters(), options)
+    make, names = OPTIMIZERS[options["optimizer"]]
+    optimizer = make(model.parameters(), **{name: options[name] for name in names})
     schedule = SCHEDULES[options["schedule"]]
     ending, status = "done", 0
     try:
@@ -246,7 +246,7 @@ def _draw(folder, rows, model, dataset):
         except ImportError as error:
             missing.append(str(error))
     if missing:
-        _warn(f"without some pictures: {'; '.join(missing)}")
+        _warn(f"without some pictures: {'; '.join(dict.fromkeys(missing))}")
 
 
 def _draw_curves(folder, rows, model, dataset):

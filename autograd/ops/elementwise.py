@@ -48,7 +48,7 @@ def two(f, *rules, **options):
 add = two(np.add, lambda g, ans, x, y: g, lambda g, ans, x, y: g)
 subtract = two(np.subtract, lambda g, ans, x, y: g, lambda g, ans, x, y: -g)
 multiply = two(np.multiply, lambda g, ans, x, y: g * y, lambda g, ans, x, y: g * x)
-divide = two(np.divide, lambda g, ans, x, y: g / y, lambda g, ans, x, y: -g * ans / y)
+divide = two(np.divide, lambda g, ans, x, y: g / y, lambda g, ans, x, y: -(g / y) * ans)
 negative = op(np.negative, lambda g, ans, x: -g)
 reciprocal = op(np.reciprocal, lambda g, ans, x: -g * ans * ans)
 square = op(np.square, lambda g, ans, x: g * (2 * x))
@@ -75,7 +75,7 @@ log2 = op(np.log2, lambda g, ans, x: g / (x * 0.6931471805599453))  # log 2
 log10 = op(np.log10, lambda g, ans, x: g / (x * 2.302585092994046))  # log 10
 log1p = op(np.log1p, lambda g, ans, x: g / (1 + x))
 logaddexp = two(np.logaddexp, lambda g, ans, x, y: g * exp(x - ans), lambda g, ans, x, y: g * exp(y - ans))
-sqrt = op(np.sqrt, lambda g, ans, x: g / (2 * ans))
+sqrt = op(np.sqrt, lambda g, ans, x: g / sqrt(4 * x))  # not g / (2 * ans): 0 / nan would pass for x < 0
 cbrt = op(np.cbrt, lambda g, ans, x: g / (3 * ans * ans))
 
 # ----- trigonometric and hyperbolic functions -----

@@ -51,14 +51,14 @@ def _setitem(x, index, y):
 
 
 def _stays(g, index, shape, ndim):
-    """g[index], 0 where an element was written that a later one of the same index overwrote, with `ndim` axes at least."""
+    """g[index], 0 where what was written was overwritten by a later element of the same index."""
     read = getitem(g, index)
     if not is_basic(index):
         order = np.arange(math.prod(read.shape)).reshape(read.shape)
         last = np.zeros(shape, int)
         last[index] = order
         read = where(last[index] == order, read, 0)
-    missing = (1,) * (ndim - read.ndim)  # numpy writes a value of shape (1, 3) where one of shape (3,) fits
+    missing = (1,) * (ndim - read.ndim)  # numpy writes a value of shape (1, 3), with `ndim` 2, where (3,) fits
     return reshape(read, missing + read.shape) if missing else read
 
 
@@ -93,7 +93,7 @@ def take_along_axis(x, indices, axis):
     x, axis = (reshape(x, -1), 0) if axis is None else (array_of(x), axis)
     indices, axis = np.asarray(indices), normalize_axis_index(axis, x.ndim, "take_along_axis")
     if indices.ndim != x.ndim:
-        raise ValueError(f"take_along_axis: indices of shape {indices.shape} need as many axes as x, of shape {x.shape}")
+        raise ValueError(f"take_along_axis: indices of shape {indices.shape} need as many axes as x, {x.shape}")
     grid = np.ogrid[tuple(map(slice, x.shape))]
     return getitem(x, (*grid[:axis], indices, *grid[axis + 1 :]))
 

@@ -159,7 +159,7 @@ def _explicit(subscripts, shapes):
         if len(labels) != len(shape):
             raise ValueError(f"einsum: '{subscripts}' has the labels '{labels}' for an operand of shape {shape}")
     if arrow and dots and "..." not in output:
-        raise ValueError(f"einsum: '{subscripts}' must have '...' in its answer too: it stands for {len(dots)} axes here")
+        raise ValueError(f"einsum: '{subscripts}' must have '...' in its answer too; it stands for {len(dots)} axes")
     joined = "".join(inputs)
     once = sorted(c for c in set(joined) if joined.count(c) == 1 and c not in dots)
     return inputs, output.replace("...", dots) if arrow else dots + "".join(once)
@@ -257,7 +257,9 @@ def _rows_differ(args, kwargs):
     if len(x) < 2 or x[-1] != x[-2]:
         return f"a square matrix is needed on the left, this has shape {x}"
     rows = y[-2:][:1]
-    return f"{x[-1]} equations in {x} are given {rows[0] if rows else 'no'} right sides in {y}" if rows != x[-1:] else None
+    if rows != x[-1:]:
+        return f"{x[-1]} equations in {x} are given {rows[0] if rows else 'no'} right sides in {y}"
+    return None
 
 
 def _solve_x(g, ans, x, y):

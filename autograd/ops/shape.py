@@ -34,16 +34,14 @@ def _transpose(x, axes=None):
     return np.transpose(x, axes)
 
 
-def _count_differs(args, kwargs):
+def _wrong_count(args, kwargs):
+    """What is wrong with a shape that the elements do not fill, or None."""
     size, shape = np.size(args[0]), kwargs.get("shape", args[-1])
-    try:
-        wanted = int(np.prod(shape))
-    except TypeError:
-        return None
+    wanted, unknown = int(np.prod(shape)), int(np.sum(np.less(shape, 0)))
     there = f"{size} elements, of shape {np.shape(args[0])},"
-    if np.sum(np.less(shape, 0)) == 1:
+    if unknown == 1 and (wanted == 0 or size % wanted):
         return f"{there} cannot be laid out as {shape}: {size} is no multiple of {-wanted}"
-    return f"{there} do not fill {shape}, which has {wanted}" if wanted >= 0 else None
+    return f"{there} do not fill {shape}, which has {wanted}" if not unknown and wanted != size else None
 
 
 def inverse(axes):
@@ -56,13 +54,17 @@ def _broadcast_to(x, shape):
     return np.broadcast_to(x, shape)
 
 
+def _does_not_fit(args, kwargs):
+    return f"shape {np.shape(args[0])} does not broadcast to {kwargs.get('shape', args[-1])}"
+
+
 reshape = op(
     _reshape,
     lambda g, ans, x, shape: reshape(g, x.shape),
     name="reshape",
     numpy=np.reshape,
     view=True,
-    explain=_count_differs,
+    explain=_wrong_count,
 )
 transpose = op(
     _transpose,
@@ -85,7 +87,7 @@ broadcast_to = op(  # the engine sums the cotangent back: it sees a broadcast ar
     name="broadcast_to",
     numpy=np.broadcast_to,
     view=True,
-    explain=lambda args, kwargs: f"shape {np.shape(args[0])} does not broadcast to {kwargs.get('shape', args[-1])}",
+    explain=_does_not_fit,
 )
 
 

@@ -32,11 +32,11 @@ class Row:
     def __call__(self, *inputs, function=None):
         """The answer for other inputs, and of another function than mytorch's."""
         inputs = iter(inputs)
-        args = [
-            [next(inputs) if _is_input(x) else x for x in a] if isinstance(a, list) else next(inputs) if _is_input(a) else a
-            for a in self.args
-        ]
-        return (function or getattr(mt, self.name))(*args, **self.kwargs)
+
+        def other(a):
+            return [other(x) for x in a] if isinstance(a, list) else next(inputs) if _is_input(a) else a
+
+        return (function or getattr(mt, self.name))(*map(other, self.args), **self.kwargs)
 
     def resized(self, shapes):
         """The same call on inputs of these shapes, with the same elements; masks get the shape all broadcast to."""

@@ -7,9 +7,10 @@ import pickle
 import re
 import weakref
 
-import mytorch as mt
 import numpy as np
 import pytest
+
+import mytorch as mt
 
 A = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 7.0]])
 
@@ -69,7 +70,9 @@ def test_a_tensor_copies_its_data():
     assert not mt.tensor(leaf(A) * 2).requires_grad
 
 
-@pytest.mark.parametrize("data", [[[1.0], [1.0, 2.0]], [None], {"a": 1}, object()], ids=["ragged", "None", "dict", "object"])
+@pytest.mark.parametrize(
+    "data", [[[1.0], [1.0, 2.0]], [None], {"a": 1}, object], ids=["ragged", "None", "dict", "class"]
+)
 def test_what_is_no_array_is_an_error(data):
     """It says so in its first word."""
     with pytest.raises((TypeError, ValueError), match=r"^tensor: no "):
@@ -418,7 +421,15 @@ def test_a_view_and_its_base_differentiate_after_assignment():
     np.testing.assert_array_equal(x.grad.numpy(), [10.0, 1.0, 11.0])
 
 
-INPLACE = [operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ipow, operator.imod, operator.ifloordiv]
+INPLACE = [
+    operator.iadd,
+    operator.isub,
+    operator.imul,
+    operator.itruediv,
+    operator.ipow,
+    operator.imod,
+    operator.ifloordiv,
+]
 
 
 @pytest.mark.parametrize("op", INPLACE, ids=lambda op: op.__name__)
@@ -591,7 +602,7 @@ CHANGES = {
 }
 USES = {  # the operation the error must name, and a use of p whose backward reads its value
     "matmul": lambda x, p: x @ p,
-    "multiply": lambda x, p: x * p[0, 0] * p.sum() if False else (p * p).sum() * x.sum(),
+    "multiply": lambda x, p: (p * p).sum() * x.sum(),
     "divide": lambda x, p: x.sum() / p,
     "sin": lambda x, p: mt.sin(p) + x.sum(),
     "inner": lambda x, p: mt.inner(x, p.reshape(2, 3)),
@@ -634,18 +645,17 @@ VIEWS = {
     "swapaxes": lambda p: mt.swapaxes(p, 0, 1),
     "two views": lambda p: p.reshape(6).reshape(3, 2),
     "flip": lambda p: mt.flip(p.T, 0),
-    "under no_grad": None,
 }
 
 
-@pytest.mark.parametrize("view", [v for v in VIEWS.values() if v], ids=[k for k, v in VIEWS.items() if v])
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
 def test_a_change_is_noticed_through_a_view(view):
     """x @ W.T reads W's memory; what it would read at backward is not what it used."""
     p, x = leaf(A), leaf(A)
     y = (x @ view(p)).sum()
     with mt.no_grad():
         p -= 1.0
-    with pytest.raises(RuntimeError, match="`matmul`.*changed in place"):
+    with pytest.raises(RuntimeError, match=r"`matmul`.*changed in place"):
         y.backward()
 
 
@@ -751,7 +761,7 @@ def test_data_can_be_set_for_leaves_alone():
     with pytest.raises(RuntimeError, match=r"computed \(by multiply\)"):
         (leaf([1.0]) * 2).data = np.ones(1)
     x = leaf([1.0])
-    with pytest.raises(TypeError, match="int64.*cannot require grad"):
+    with pytest.raises(TypeError, match=r"int64.*cannot require grad"):
         x.data = np.array([1])
     same(x.detach(), np.array([1.0]))
 
@@ -837,7 +847,7 @@ NUMPY = {
     "mean": lambda np, x: np.mean(x),
     "concatenate": lambda np, x: np.concatenate([x, x], axis=1),
     "stack": lambda np, x: np.stack([x, x]),
-    "where": lambda np, x: np.where(x > 2, x, 0),
+    "where": lambda np, x: np.where(x > 2.5, x, 0),
     "maximum": lambda np, x: np.maximum(x, 2.5),
     "clip": lambda np, x: np.clip(x, 2.2, 4.4),
     "einsum": lambda np, x: np.einsum("ij,ij->i", x, x),
@@ -874,7 +884,11 @@ def test_an_unsupported_numpy_function_is_named(name, f):
         f(leaf(A))
 
 
-@pytest.mark.parametrize("take", [np.asarray, np.array, lambda x: np.array([x, x]), lambda x: np.random.default_rng(0).normal(x)])
+@pytest.mark.parametrize(
+    "take",
+    [np.asarray, np.array, lambda x: np.array([x, x]), lambda x: np.random.default_rng(0).normal(x)],
+    ids=["asarray", "array", "list", "random"],
+)
 def test_a_tensor_that_requires_grad_does_not_turn_into_an_array_in_silence(take):
     """An error with the way out; under no_grad and without grad it is fine."""
     x = leaf(A)
