@@ -112,7 +112,7 @@ def _element(level):
 
 def _summary(level):
     counts = [(v, level.count(v)) for v in reversed(VERDICTS)]
-    told = ", ".join(f"{n} {v}" for v, n in counts if n)
+    told = ", ".join(f"{n} {v}" for v, n in counts if n) or "nothing to compare"
     return f"order {level.order}: {level.how}: {told}" + (f". {level.missed}" if level.missed else "")
 
 

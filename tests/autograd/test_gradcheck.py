@@ -45,8 +45,8 @@ RIGHT = {
 @pytest.mark.parametrize("case", RIGHT.values(), ids=RIGHT)
 @pytest.mark.parametrize("order", [1, 2])
 def test_right_rules_pass(case, order):
-    """To the second order; True is what it gives."""
-    assert mt.gradcheck(*case, order=order) is True
+    """To the second order."""
+    assert mt.gradcheck(*case, order=order)
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e-3, 1e3, 1e6])
@@ -134,12 +134,12 @@ def test_the_message_shows_both_numbers():
     with pytest.raises(mt.GradcheckError) as caught:
         mt.gradcheck(cube(WRONG["wrong at one element"]), X)
     message = str(caught.value)
-    rule, differences = (float(re.search(rf"{name}: +([-+.e\d]+)", message)[1]) for name in ("rule", "differences"))
+    rule, differences = (float(re.search(rf"{name} +([-+.e\d]+)", message)[1]) for name in ("rule says", "differences say"))
 
     assert rule == pytest.approx(3 * X[2] ** 2 * 1.001, rel=1e-9)
     assert differences == pytest.approx(3 * X[2] ** 2, rel=1e-7)
-    assert "cube" in message and "answer 0[2] by input 0[2]" in message
-    assert "1 of 16" in message
+    assert "cube" in message and "answer[2] by input[2]" in message
+    assert "1 wrong, 15 correct" in message
 
 
 def test_a_failed_check_is_an_assertion():
