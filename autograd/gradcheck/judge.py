@@ -40,21 +40,27 @@ class Level:
 
 def judge(problem, order, rtol=RTOL):
     """The Level of the whole Jacobian of `problem`, element by element."""
-    x = problem.x
-    slopes, moves, groups = numeric.jacobian(problem.value, x, problem.typical)
+    x, value, typical = problem.x, problem.value, problem.typical
+    moves, reach, groups = numeric.structure(value, x, typical)
+    slopes = numeric.jacobian(value, x, typical, moves, reach, groups)
     analytic = problem.jacobian(x)
     witness = np.full(analytic.shape, np.nan)
-    sway = 0
-    verdict = verdicts(problem, analytic, slopes, witness, rtol)
+    verdict = verdicts(problem, analytic, slopes, moves, witness, rtol)
+    unsure = (verdict == INCONCLUSIVE).any(0)
+    if unsure.any():
+        again = [[j for j in group if unsure[j]] for group in groups]
+        finer = numeric.jacobian(value, x, typical, moves, reach, filter(None, again), fine=True)
+        better = unsure & moves & ~(finer.bar > slopes.bar)
+        slopes = numeric.Slopes(*(np.where(better, new, old) for new, old in zip(finer, slopes, strict=True)))
+        verdict = verdicts(problem, analytic, slopes, moves, witness, rtol)
     if (verdict == INCONCLUSIVE).any() and order == 1:
-        second = numeric.complex_jacobian(problem.value, x, problem.typical, moves, groups)
+        second = numeric.complex_jacobian(value, x, typical, moves, groups)
         if second is not None:
             agrees = np.abs(second[0] - slopes.slope) <= slopes.bar
             witness = np.where(agrees & (second[1] <= SHARP * np.abs(second[0])), second[0], np.nan)
-            verdict = verdicts(problem, analytic, slopes, witness, rtol)
-    if (verdict == WRONG).any():
-        sway = _sway(problem, analytic)
-        verdict = verdicts(problem, analytic, slopes, witness, rtol, sway)
+            verdict = verdicts(problem, analytic, slopes, moves, witness, rtol)
+    if (verdict >= INCONCLUSIVE).any():
+        verdict = verdicts(problem, analytic, slopes, moves, witness, rtol, _sway(problem, analytic))
     rows, columns = (k.ravel() for k in np.indices(analytic.shape))
     flat = numeric.Slopes(*(part.ravel() for part in slopes))
     return Level(
@@ -63,22 +69,26 @@ def judge(problem, order, rtol=RTOL):
     )  # fmt: skip
 
 
-def verdicts(problem, analytic, slopes, witness, rtol, sway=0):
+def verdicts(problem, analytic, slopes, moves, witness, rtol, sway=0):
     """The verdict of every element."""
     slope, bar, left, right, kind = slopes
     with np.errstate(invalid="ignore", over="ignore"):
-        allowed = bar + rtol * np.abs(slope) + np.where(sway <= 1e-4 * np.abs(slope), sway, 0)
+        lost = rtol * np.abs(slope) + np.where(sway <= 1e-4 * np.abs(slope), sway, 0)
+        allowed = bar + lost
         right_answer = np.abs(analytic - slope) <= allowed
-        size = np.maximum(np.abs(problem.x), problem.typical)
+        size = np.where(problem.x == 0, problem.typical, np.abs(problem.x))
         answer = np.abs(problem.value(problem.x))[:, None]
-        matters = np.maximum(answer, (np.abs(slope) * size).max(1, keepdims=True, initial=0)) / np.maximum(size, 1)
+        matters = np.maximum(answer, (np.abs(slope) * size).max(1, keepdims=True, initial=0)) / size
         sharp = bar <= np.maximum(SHARP * np.abs(slope), FLAT * np.where(np.isfinite(matters), matters, 0))
-        confirmed = np.abs(analytic - witness) <= rtol * np.abs(witness)
-        low, high, slack = np.minimum(left, right), np.maximum(left, right), 1e-5 * np.abs(right - left)
+        sharp |= ~moves
+        confirmed = np.abs(analytic - witness) <= lost
+        low, high, slack = np.minimum(left, right), np.maximum(left, right), 1e-5 * np.abs(right - left) + allowed
         between = (low - slack <= analytic) & (analytic <= high + slack)
-        one_side = (np.abs(analytic - left) <= slack) | (np.abs(analytic - right) <= slack)
-        jump_answer = (analytic == 0) | (one_side & np.isfinite(slack))
-    smooth = np.where(right_answer, np.where(sharp | confirmed, CORRECT, INCONCLUSIVE), WRONG)
+        one_side = np.minimum(np.abs(analytic - left), np.abs(analytic - right)) <= 1e-5 * np.abs(analytic)
+        jump_answer = (analytic == 0) | one_side
+    unknown = ~np.isfinite(slope + bar)
+    judged = np.where(right_answer, np.where(sharp | confirmed, CORRECT, INCONCLUSIVE), WRONG)
+    smooth = np.where(unknown, INCONCLUSIVE, judged)
     kinked = np.where(np.where(kind == KINK, between, jump_answer), AT_KINK, WRONG)
     return np.where(kind == SMOOTH, smooth, kinked)
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Slopes", "along", "complex_along", "complex_jacobian", "jacobian"]
+__all__ = ["Slopes", "along", "complex_along", "complex_jacobian", "jacobian", "structure"]
 
 EPS = np.finfo(float).eps
 FEELERS = 4  # steps too small to take a slope from
@@ -31,38 +31,49 @@ class Slopes(NamedTuple):
 # ----- one slope, or many side by side -----
 
 
-def steps(x, typical):
-    """(FEELERS + K, n): a few ulp of `x`, to feel how coarse the function's values are, then a ladder of K steps."""
+def steps(x, typical, fine=False):
+    """(FEELERS + K, n): a few ulp of `x`, to feel how coarse the function's values are, then a ladder of K steps.
+
+    fine: more steps, and down to where nothing but rounding is left.
+    """
     size = np.where(x == 0, typical, np.abs(x))
     ulp = EPS * size
-    narrow, wide = np.maximum(1e-6 * np.minimum(size, 1), 64 * ulp), np.maximum(size, 1) / 4
-    count = int(np.ceil(np.log(wide / narrow).max(initial=1) / np.log(8))) + 1
+    narrow, wide = np.maximum((0 if fine else 1e-6) * np.minimum(size, 1), 64 * ulp), np.maximum(size, 1) / 4
+    count = int(np.ceil(np.log(wide / narrow).max(initial=1) / np.log(3 if fine else 8))) + 1
     ladder = narrow * (wide / narrow) ** (np.arange(count)[:, None] / (count - 1))
     return np.concatenate([2 * ulp * 32.0 ** np.arange(FEELERS)[:, None], ladder])
 
 
-def estimate(up, down, center, above, below, size=None):
-    """The Slopes at `center` of functions whose values `above` it are `up` and `below` it `down`."""
+def estimate(up, down, center, above, below, further, size=None):
+    """The Slopes at `center` of functions whose values `above` it are `up` and `below` it `down`.
+
+    further: the function from a number of a step to the values a hundred-thousandth beyond that step above.
+    """
     size = np.abs(center) if size is None else size
-    noise = 4 * EPS * np.maximum(np.maximum(np.abs(up), np.abs(down)), size)[FEELERS:] + _quantum(up, down, center)
-    up, down, above, below = (part[FEELERS:] for part in (up, down, above, below))
+    noise = 4 * EPS * np.maximum(np.maximum(np.abs(up), np.abs(down)), size) + _quantum(up, down, center, further)
     h = (above + below) / 2
     rough = 2 * noise / h
     central = (up - down) / (above + below)
-    once = _extrapolate(central, h, 1)
-    twice = _extrapolate(once, h, 2)
-    found = None
-    for k in range(len(h)):  # a wider step counts only as long as it agrees with the narrower ones
-        for level, previous in ((once, central), (twice, once)):
-            bar = np.maximum(np.abs(level[k] - previous[k]), np.abs(level[k] - _at(level, k + 1))) + rough[k]
-            bar = np.where(np.isfinite(bar), bar, np.inf)
-            if found is None:
-                found, best, trusted = level[k], bar, np.ones(bar.shape, bool)
-                continue
-            trusted &= ~(np.abs(level[k] - found) > best + bar)
-            take = trusted & (bar < best)
-            found, best = np.where(take, level[k], found), np.where(take, bar, best)
-    return Slopes(found, best, *_sides((center - down) / below, (up - center) / above, h, rough, 1e-7 * _reach(up, down)))
+    reach = _reach(up, down)
+    found, best = central[1], _finite(2 * np.abs(central[1] - central[0]) + rough[1])
+    trusted = np.ones(center.shape, bool)
+    ladder = slice(FEELERS, None)
+    once = _extrapolate(central[ladder], h[ladder], 1)
+    twice = _extrapolate(once, h[ladder], 2)
+    for estimates, bars in (
+        *((central[k], 2 * np.abs(central[k] - central[k - 1]) + rough[k]) for k in range(2, FEELERS)),
+        *(
+            (table[k], np.maximum(np.abs(table[k] - lower[k]), np.abs(table[k] - _at(table, k + 1))) + rough[FEELERS + k])
+            for k in range(len(once))
+            for table, lower in ((once, central[ladder]), (twice, once))
+        ),
+    ):  # from narrow to wide: a wider step counts only as long as it agrees with the narrower ones
+        bars = _finite(bars)
+        trusted &= ~(np.abs(estimates - found) > best + bars)
+        take = trusted & (bars < best)
+        found, best = np.where(take, estimates, found), np.where(take, bars, best)
+    up, down, above, below, h, rough = (part[ladder] for part in (up, down, above, below, h, rough))
+    return Slopes(found, best, *_sides((center - down) / below, (up - center) / above, h, rough, 1e-7 * reach))
 
 
 def _extrapolate(table, h, order):
@@ -74,22 +85,30 @@ def _extrapolate(table, h, order):
     return out
 
 
+def _finite(bar):
+    return np.where(np.isfinite(bar), bar, np.inf)
+
+
 def _at(table, k):
     return table[k] if k < len(table) else np.nan
 
 
-def _quantum(up, down, center):
+def _quantum(up, down, center, further):
     """How coarse the values are, beyond their own rounding: the first change on either side, where it is a stair.
 
-    log(1 + x) at 1e-12 moves in jumps of 2e-16, and so does not move at all for tiny steps. Both sides show it, at
-    steps of the same order, and the jump is small beside the values further out; relu beside its kink shows neither.
+    log(1 + x) at 1e-12 moves in jumps of 2e-16, and so does not move at all for tiny steps. max(|x|, 1e-11) does not
+    either, but beyond the first change it is no plateau: a hundred-thousandth further it has changed again.
     """
     changed_up, changed_down = up != center, down != center
     first_up, first_down = changed_up.argmax(0), changed_down.argmax(0)
     columns = np.arange(center.size)
     jump = np.minimum(np.abs(up - center)[first_up, columns], np.abs(down - center)[first_down, columns])
     both = changed_up[first_up, columns] & changed_down[first_down, columns] & (np.abs(first_up - first_down) <= 4)
-    return np.where(both & (jump <= 1e-6 * _reach(up, down)), jump, 0)
+    stair = both & (jump <= 1e-6 * np.maximum(_reach(up, down), np.abs(center)))
+    for k in np.unique(first_up[stair & (first_up > 0)]):
+        here = stair & (first_up == k)
+        stair[here] = (further(k) == up[k])[here]
+    return np.where(stair, jump, 0)
 
 
 def _reach(up, down):
@@ -110,10 +129,10 @@ def _sides(left, right, h, rough, least_jump):
     at = lambda table, k: table[np.clip(k, 0, len(h) - 1), np.arange(h.shape[1])]
     could_not_tell = (k == 0) | (4 * at(rough, k - 1) >= 0.5 * at(gap, k))
     ratio = at(gap, k) / at(gap, k + 1)
-    broken = heard.any(0) & could_not_tell & (k + 1 < len(h))
-    jump = broken & (ratio > 1.5) & (at(gap * h, k) > least_jump)
-    kink = broken & (ratio > 0.5) & (ratio <= 1.5)
+    broken = heard.any(0) & could_not_tell & (k + 1 < len(h)) & (at(gap, k + 1) > 0)
     growth = at(h, k + 1) / at(h, k)
+    jump = broken & (ratio > growth**0.25) & (at(gap * h, k) > least_jump)
+    kink = broken & (ratio > growth**-0.5) & (ratio <= growth**0.25)
     limit = lambda side: at(side, k) + (at(side, k) - at(side, k + 1)) / (growth - 1)
     return limit(left), limit(right), np.where(jump, JUMP, np.where(kink, KINK, SMOOTH))
 
@@ -126,7 +145,8 @@ def along(value, x, direction, weights, size):
     h = np.concatenate([2 * EPS * 32.0 ** np.arange(FEELERS), np.geomspace(1e-7, 0.05, 7)])
     run = lambda t: weights @ value(x + t * direction)
     up, down = np.array([[run(t)] for t in h]), np.array([[run(-t)] for t in h])
-    return estimate(up, down, np.array([run(0.0)]), h[:, None], h[:, None], np.array([size]))
+    further = lambda k: np.array([run(1.00001 * h[k])])
+    return estimate(up, down, np.array([run(0.0)]), h[:, None], h[:, None], further, np.array([size]))
 
 
 def complex_along(value, x, direction, weights):
@@ -141,40 +161,46 @@ def complex_along(value, x, direction, weights):
 # ----- the whole Jacobian -----
 
 
-def jacobian(value, x, typical):
-    """(Slopes of shape (outputs, inputs), moves, groups): the Jacobian of `value` at `x`, which inputs move which
-    outputs, and the sets of inputs that were moved at once.
+def structure(value, x, typical):
+    """(moves, reach, groups): which inputs (axis 1) move which outputs, how large the outputs get on the way, and
+    sets of inputs that share no output.
 
-    Inputs that share no output are moved at once (Curtis, Powell and Reid 1974): all of them where `value` is
-    elementwise.
+    The inputs of a set are moved at once (Curtis, Powell and Reid 1974): all of them where `value` is elementwise.
     """
+    moves, reach = _moves(value, x, value(x), steps(x, typical)[-1])
+    return moves, reach, _groups(moves)
+
+
+def jacobian(value, x, typical, moves, reach, groups, fine=False):
+    """The Slopes, of shape (outputs, inputs), of `value` at `x` by the inputs of `groups`."""
     center = value(x)
-    h = steps(x, typical)
-    moves = _moves(value, x, center, h[-1])
+    h = steps(x, typical, fine)
     flat = np.zeros(moves.shape)
-    out = Slopes(flat, 4 * EPS * np.abs(center)[:, None] / h[-1] + flat, flat.copy(), flat.copy(), flat.astype(int))
-    groups = _groups(moves)
+    out = Slopes(flat, 4 * EPS * reach[:, None] / h[-1] + flat, flat.copy(), flat.copy(), flat.astype(int))
     for group in groups:
         rows, owner = _owners(moves, group)
         mask = np.zeros(x.size)
         mask[group] = 1
         above, below = x + mask * h, x - mask * h
         up, down = (np.array([value(z)[rows] for z in points]) for points in (above, below))
-        slopes = estimate(up, down, center[rows], (above - x)[:, owner], (x - below)[:, owner])
+        further = lambda k, mask=mask, rows=rows: value(x + 1.00001 * mask * h[k])[rows]
+        slopes = estimate(up, down, center[rows], (above - x)[:, owner], (x - below)[:, owner], further)
         for table, values in zip(out, slopes, strict=True):
             table[rows, owner] = values
-    return out, moves, groups
+    return out
 
 
 def _moves(value, x, center, wide):
-    """(outputs, inputs), bool: which outputs a move of each input changes."""
-    moves = np.zeros((center.size, x.size), bool)
+    """(moves, reach): (outputs, inputs), which outputs a move of each input changes; how large each output gets."""
+    moves, reach = np.zeros((center.size, x.size), bool), np.abs(center)
     for j in range(x.size):
         for move in (wide[j] / 2, -wide[j] / 300):
             z = x.copy()
             z[j] += move
-            moves[:, j] |= value(z) != center
-    return moves
+            y = value(z)
+            moves[:, j] |= y != center
+            reach = np.fmax(reach, np.where(np.isfinite(y), np.abs(y), 0))
+    return moves, reach
 
 
 def _groups(moves):

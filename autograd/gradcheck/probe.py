@@ -129,7 +129,7 @@ def _column(problem, j):
         return problem.value(z)
 
     up, down = (np.array([shifted(sign * step) for step in h[:, 0]]) for sign in (1, -1))
-    return numeric.estimate(up, down, center, h + 0 * up, h + 0 * up)
+    return numeric.estimate(up, down, center, h + 0 * up, h + 0 * up, lambda k: shifted(1.00001 * h[k, 0]))
 
 
 def _row(u, slopes, analytic):
