@@ -53,19 +53,23 @@ def judge(problem, order, rtol=RTOL):
         better = unsure & moves & ~(finer.bar > slopes.bar)
         slopes = numeric.Slopes(*(np.where(better, new, old) for new, old in zip(finer, slopes, strict=True)))
         verdict = verdicts(problem, analytic, slopes, moves, witness, rtol)
-    if (verdict == INCONCLUSIVE).any() and order == 1:
+    unseen = lambda: (verdict == CORRECT) & (analytic != 0) & (slopes.bar > SHARP * np.abs(slopes.slope))
+    if ((verdict == INCONCLUSIVE) | unseen()).any() and order == 1:
         second = numeric.complex_jacobian(value, x, typical, moves, groups)
         if second is not None:
             agrees = np.abs(second[0] - slopes.slope) <= slopes.bar
-            witness = np.where(agrees & (second[1] <= SHARP * np.abs(second[0])), second[0], np.nan)
+            exact = agrees & (second[0] != 0) & (second[1] <= SHARP * np.abs(second[0]))
+            witness = np.where(exact, second[0], np.nan)
             verdict = verdicts(problem, analytic, slopes, moves, witness, rtol)
     if (verdict >= INCONCLUSIVE).any():
         verdict = verdicts(problem, analytic, slopes, moves, witness, rtol, _sway(problem, analytic))
+    unseen = int((unseen() & np.isnan(witness)).sum())
+    missed = f"{unseen} of them are too small to be told from 0 beside the rounding of the answer" if unseen else ""
     rows, columns = (k.ravel() for k in np.indices(analytic.shape))
     flat = numeric.Slopes(*(part.ravel() for part in slopes))
     return Level(
         order, problem, f"{verdict.size} derivatives, each by itself", verdict.ravel(), rows, columns, analytic.ravel(), flat, witness.ravel(),
-        jacobian=analytic, numeric=slopes.slope,
+        missed, analytic, slopes.slope,
     )  # fmt: skip
 
 
@@ -80,14 +84,15 @@ def verdicts(problem, analytic, slopes, moves, witness, rtol, sway=0):
         answer = np.abs(problem.value(problem.x))[:, None]
         matters = np.maximum(answer, (np.abs(slope) * size).max(1, keepdims=True, initial=0)) / size
         sharp = bar <= np.maximum(SHARP * np.abs(slope), FLAT * np.where(np.isfinite(matters), matters, 0))
-        sharp |= ~moves
+        seen, sharp = bar <= SHARP * np.abs(slope), sharp | ~moves
         confirmed = np.abs(analytic - witness) <= lost
         low, high, slack = np.minimum(left, right), np.maximum(left, right), 1e-5 * np.abs(right - left) + allowed
         between = (low - slack <= analytic) & (analytic <= high + slack)
         one_side = np.minimum(np.abs(analytic - left), np.abs(analytic - right)) <= 1e-5 * np.abs(analytic)
         jump_answer = (analytic == 0) | one_side
     unknown = ~np.isfinite(slope + bar)
-    judged = np.where(right_answer, np.where(sharp | confirmed, CORRECT, INCONCLUSIVE), WRONG)
+    certain = np.where(np.isnan(witness) | seen, sharp, confirmed)
+    judged = np.where(right_answer, np.where(certain, CORRECT, INCONCLUSIVE), WRONG)
     smooth = np.where(unknown, INCONCLUSIVE, judged)
     kinked = np.where(np.where(kind == KINK, between, jump_answer), AT_KINK, WRONG)
     return np.where(kind == SMOOTH, smooth, kinked)

@@ -55,23 +55,22 @@ def estimate(up, down, center, above, below, further, size=None):
     rough = 2 * noise / h
     central = (up - down) / (above + below)
     reach = _reach(up, down)
-    found, best = central[1], _finite(2 * np.abs(central[1] - central[0]) + rough[1])
-    trusted = np.ones(center.shape, bool)
     ladder = slice(FEELERS, None)
     once = _extrapolate(central[ladder], h[ladder], 1)
     twice = _extrapolate(once, h[ladder], 2)
-    for estimates, bars in (
-        *((central[k], 2 * np.abs(central[k] - central[k - 1]) + rough[k]) for k in range(2, FEELERS)),
-        *(
-            (table[k], np.maximum(np.abs(table[k] - lower[k]), np.abs(table[k] - _at(table, k + 1))) + rough[FEELERS + k])
-            for k in range(len(once))
-            for table, lower in ((once, central[ladder]), (twice, once))
-        ),
-    ):  # from narrow to wide: a wider step counts only as long as it agrees with the narrower ones
-        bars = _finite(bars)
-        trusted &= ~(np.abs(estimates - found) > best + bars)
-        take = trusted & (bars < best)
-        found, best = np.where(take, estimates, found), np.where(take, bars, best)
+    felt, felt_bar = _narrow_first(
+        (central[k], 2 * np.abs(central[k] - central[k - 1]) + rough[k]) for k in range(1, FEELERS)
+    )
+    found, best = _narrow_first(
+        (table[k], np.maximum(np.abs(table[k] - lower[k]), np.abs(table[k] - _at(table, k + 1))) + rough[FEELERS + k])
+        for k in range(len(once))
+        for table, lower in ((once, central[ladder]), (twice, once))
+    )
+    # What oscillates between the steps of the ladder disagrees with what the feelers say, and is not sharp; what is
+    # sharp and disagrees has values that stand still for the feelers.
+    misled = (np.abs(found - felt) > best + felt_bar) & (best > 3e-5 * np.abs(found))
+    misled |= felt_bar < best
+    found, best = np.where(misled, felt, found), np.where(misled, felt_bar, best)
     up, down, above, below, h, rough = (part[ladder] for part in (up, down, above, below, h, rough))
     return Slopes(found, best, *_sides((center - down) / below, (up - center) / above, h, rough, 1e-7 * reach))
 
@@ -85,8 +84,15 @@ def _extrapolate(table, h, order):
     return out
 
 
-def _finite(bar):
-    return np.where(np.isfinite(bar), bar, np.inf)
+def _narrow_first(candidates):
+    """The estimate with the least bar; a wider step counts only as long as it agrees with the narrower ones."""
+    found, best, trusted = 0.0, np.inf, True
+    for estimate, bar in candidates:
+        bar = np.where(np.isfinite(bar), bar, np.inf)
+        trusted = trusted & ~(np.abs(estimate - found) > best + bar)
+        take = trusted & (bar < best)
+        found, best = np.where(take, estimate, found), np.where(take, bar, best)
+    return found, best
 
 
 def _at(table, k):
