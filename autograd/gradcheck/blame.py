@@ -137,8 +137,8 @@ def _constant(level):
     """What a wrong second derivative beside a right first one means."""
     if level.order > 1:
         yield (
-            f"order {level.order - 1} is right and order {level.order} is not: a rule uses as a constant what depends on "
-            "its input (a saved intermediate, x.data, an array computed outside); compute it in the rule, from the "
+            f"order {level.order - 1} is right and order {level.order} is not: a rule uses as a constant what depends "
+            "on its input (a saved intermediate, x.data, an array computed outside); compute it in the rule, from the "
             "rule's own arguments, with operations of mytorch"
         )
 

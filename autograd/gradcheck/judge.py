@@ -67,10 +67,9 @@ def judge(problem, order, rtol=RTOL):
     missed = f"{unseen} of them are too small to be told from 0 beside the rounding of the answer" if unseen else ""
     rows, columns = (k.ravel() for k in np.indices(analytic.shape))
     flat = numeric.Slopes(*(part.ravel() for part in slopes))
-    return Level(
-        order, problem, f"{verdict.size} derivatives, each by itself", verdict.ravel(), rows, columns, analytic.ravel(), flat, witness.ravel(),
-        missed, analytic, slopes.slope,
-    )  # fmt: skip
+    how = f"{verdict.size} derivatives, each by itself"
+    elements = verdict.ravel(), rows, columns, analytic.ravel(), flat, witness.ravel()
+    return Level(order, problem, how, *elements, missed, analytic, slopes.slope)
 
 
 def verdicts(problem, analytic, slopes, moves, witness, rtol, sway=0):
@@ -83,7 +82,8 @@ def verdicts(problem, analytic, slopes, moves, witness, rtol, sway=0):
         size = np.where(problem.x == 0, problem.typical, np.abs(problem.x))
         answer = np.abs(problem.value(problem.x))[:, None]
         matters = np.maximum(answer, (np.abs(slope) * size).max(1, keepdims=True, initial=0)) / size
-        sharp = bar <= np.maximum(SHARP * np.abs(slope), FLAT * np.where(np.isfinite(matters), matters, 0))
+        matters = np.where(np.isfinite(matters), matters, 0)
+        sharp = bar <= np.maximum(SHARP * np.abs(slope), FLAT * matters)
         seen, sharp = bar <= SHARP * np.abs(slope), sharp | ~moves
         confirmed = np.abs(analytic - witness) <= lost
         low, high, slack = np.minimum(left, right), np.maximum(left, right), 1e-5 * np.abs(right - left) + allowed
@@ -91,7 +91,8 @@ def verdicts(problem, analytic, slopes, moves, witness, rtol, sway=0):
         one_side = np.minimum(np.abs(analytic - left), np.abs(analytic - right)) <= 1e-5 * np.abs(analytic)
         jump_answer = (analytic == 0) | one_side
     unknown = ~np.isfinite(slope + bar)
-    certain = np.where(np.isnan(witness) | seen, sharp, confirmed)
+    contradicted = np.abs(analytic - witness) > lost + 8 * EPS * matters  # 1 - ans * ans knows no more of it
+    certain = confirmed | (sharp & (seen | ~contradicted))
     judged = np.where(right_answer, np.where(certain, CORRECT, INCONCLUSIVE), WRONG)
     smooth = np.where(unknown, INCONCLUSIVE, judged)
     kinked = np.where(np.where(kind == KINK, between, jump_answer), AT_KINK, WRONG)

@@ -147,7 +147,7 @@ def _sides(left, right, h, rough, least_jump):
 
 
 def along(value, x, direction, weights, size):
-    """The Slopes (of one element) of t -> weights . value(x + t * direction) at 0; `size` is that of the sum's terms."""
+    """The Slopes (of one element) of t -> weights . value(x + t * direction) at 0; `size` is that of the terms."""
     h = np.concatenate([2 * EPS * 32.0 ** np.arange(FEELERS), np.geomspace(1e-7, 0.05, 7)])
     run = lambda t: weights @ value(x + t * direction)
     up, down = np.array([[run(t)] for t in h]), np.array([[run(-t)] for t in h])

@@ -26,7 +26,8 @@ def pytest_generate_tests(metafunc):
     if "gradchecked" in metafunc.fixturenames:
         table = getattr(metafunc.module, "GRADCHECKS", None)
         if not isinstance(table, dict) or not table:
-            raise pytest.UsageError(f"{metafunc.module.__name__}: a test asks for gradchecked: set GRADCHECKS = {{name: row}}")
+            name = metafunc.module.__name__
+            raise pytest.UsageError(f"{name}: a test asks for gradchecked; set GRADCHECKS = {{name: (f, *inputs)}}")
         metafunc.parametrize("gradchecked", table.values(), ids=map(str, table), indirect=True)
 
 
@@ -49,6 +50,6 @@ def gradchecked(request, gradcheck):
 @pytest.fixture
 def gradcheck():
     """`mt.gradcheck`."""
-    from mytorch.autograd import gradcheck
+    from . import gradcheck
 
     return gradcheck

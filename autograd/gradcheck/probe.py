@@ -58,7 +58,8 @@ class Probe:
         v = np.zeros(problem.x.size)
         v[chosen] = _random(len(chosen), self.rng) * problem.typical[chosen]
         size = np.abs(self.u) @ np.abs(problem.value(problem.x))
-        slope, bar, left, right, kind = (part.item() for part in numeric.along(problem.value, problem.x, v, self.u, size))
+        slopes = numeric.along(problem.value, problem.x, v, self.u, size)
+        slope, bar, left, right, kind = (part.item() for part in slopes)
         says, lost = float(self.g @ v), LOST * float(np.abs(self.g) @ np.abs(v))
         if kind == KINK and min(left, right) - lost <= says <= max(left, right) + lost:
             return AT_KINK, lost

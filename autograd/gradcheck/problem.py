@@ -70,7 +70,7 @@ class Problem:
     def _vector(self, answers):
         answers = [y for y in answers if y.dtype.kind in "fc"]
         if not answers:
-            raise TypeError(f"gradcheck: {self.name} gives no real floating answer, so there is nothing to differentiate")
+            raise TypeError(f"gradcheck: {self.name} gives no real floating answer; there is nothing to differentiate")
         self.out_shapes = [y.shape for y in answers]
         return np.concatenate([y.ravel() for y in answers])
 

@@ -60,12 +60,8 @@ class Report:
         return "\n".join(parts)
 
     def _headline(self):
-        said = {
-            "correct": f"gradcheck: {self.name} is right",
-            "wrong": f"gradcheck: {self.name} is WRONG",
-            "inconclusive": f"gradcheck: {self.name} could not be judged",
-        }[self.verdict]
-        return said
+        said = {"correct": "is right", "wrong": "is WRONG", "inconclusive": "could not be judged"}
+        return f"gradcheck: {self.name} {said[self.verdict]}"
 
     def to_dict(self):
         """The report in plain Python objects: strings, numbers, lists and dicts."""
@@ -93,11 +89,10 @@ def worst(level):
 def _element(level):
     """The derivative to show, with its evidence."""
     k = worst(level)
-    problem, verdict = level.problem, VERDICTS[level.verdict[k]]
+    (of, by), verdict = _place(level, k), VERDICTS[level.verdict[k]]
     slope, bar, left, right, kind = (float(part[k]) for part in level.slopes)
     lines = [
-        f"{_order(level.order)} of {problem.output_place(level.rows[k])} "
-        f"by {problem.input_place(level.columns[k])}, which is {problem.x[level.columns[k]]:.6g}: {verdict}",
+        f"{_order(level.order)} of {of} by {by}, which is {level.problem.x[level.columns[k]]:.6g}: {verdict}",
         f"  the rule says     {level.analytic[k]:.12g}",
     ]
     if kind:
@@ -122,19 +117,20 @@ def _kinks(levels):
         kinks = np.flatnonzero(level.verdict == VERDICTS.index("kink"))
         for k in kinks[:KINKS_SHOWN]:
             left, right, says = level.slopes.left[k], level.slopes.right[k], level.analytic[k]
+            of, by = _place(level, k)
+            here = f"{by} = {level.problem.x[level.columns[k]]:.6g}"
             if level.slopes.kind[k] == JUMP:
-                yield (
-                    f"{level.problem.output_place(level.rows[k])} jumps at {level.problem.input_place(level.columns[k])} "
-                    f"= {level.problem.x[level.columns[k]]:.6g} and has no derivative there; the rule says {says:.6g}"
-                )
-                continue
-            yield (
-                f"kink in {level.problem.output_place(level.rows[k])} at {level.problem.input_place(level.columns[k])} = "
-                f"{level.problem.x[level.columns[k]]:.6g}: slope {left:.6g} from the left, {right:.6g} from the right; "
-                f"the rule says {says:.6g}"
-            )
+                yield f"{of} jumps at {here} and has no derivative there; the rule says {says:.6g}"
+            else:
+                slopes = f"slope {left:.6g} from the left, {right:.6g} from the right"
+                yield f"kink in {of} at {here}: {slopes}; the rule says {says:.6g}"
         if len(kinks) > KINKS_SHOWN:
             yield f"{len(kinks) - KINKS_SHOWN} more kinks at order {level.order}"
+
+
+def _place(level, k):
+    """The names of an element's answer and input."""
+    return level.problem.output_place(level.rows[k]), level.problem.input_place(level.columns[k])
 
 
 def _order(order):
@@ -142,7 +138,6 @@ def _order(order):
 
 
 def _level_dict(level):
-    place = lambda k: (level.problem.output_place(level.rows[k]), level.problem.input_place(level.columns[k]))
     return {
         "order": level.order,
         "compared": level.how,
@@ -150,8 +145,8 @@ def _level_dict(level):
         "counts": {verdict: level.count(verdict) for verdict in VERDICTS},
         "elements": [
             {
-                "of": place(k)[0],
-                "by": place(k)[1],
+                "of": _place(level, k)[0],
+                "by": _place(level, k)[1],
                 "verdict": VERDICTS[level.verdict[k]],
                 "analytic": float(level.analytic[k]),
                 "numeric": float(level.slopes.slope[k]),

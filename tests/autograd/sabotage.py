@@ -81,7 +81,7 @@ SABOTAGE = {  # name -> (order of differentiation at which it shows, rule -> spo
 
 def cases():
     """(operation, number of the argument, row) for every rule of every operation."""
-    for name, fun in ops.TABLE.items():
+    for fun in ops.TABLE.values():
         for i, rule in enumerate(fun.op.rules):
             row = rule and next((row for row in ROWS if _reaches(row, fun.op, i)), None)
             if row:  # einsum has rules for more operands than any row
@@ -275,7 +275,8 @@ def measured(n):
     for name in SABOTAGE:
         counts = [columns[c][0][name] for c in columns]
         lines.append(f"| {name} | " + " | ".join(f"{hit} caught, {miss} missed" for hit, miss in counts) + " |")
-    lines.append("| right rules | " + " | ".join(f"{a} false alarms in {d:,}" for _, (a, d), _ in columns.values()) + " |")
+    told = (f"{false} false alarms in {done:,}" for _, (false, done), _ in columns.values())
+    lines.append("| right rules | " + " | ".join(told) + " |")
     lines.append("| seconds | " + " | ".join(f"{seconds:.0f}" for *_, seconds in columns.values()) + " |")
     return "\n".join(lines)
 
