@@ -308,7 +308,8 @@ NODE = {
     "width": "0.4",
     "margin": "0.12,0.06",
 }
-EDGE = {"color": "#666666", "arrowsize": "0.6"}
+EDGE = {"color": "#666666", "arrowsize": "0.6", "fontname": "Helvetica", "fontsize": "8", "fontcolor": "#666666", "labeldistance":"1.4","labelangle":"-30"}
+ORDERED = {"subtract", "divide", "power", "remainder", "arctan2", "matmul", "solve"}
 KINDS = {
     "operation": {"style": "rounded,filled", "fillcolor": "#F7F7F7", "color": "#666666"},
     "leaf":      {"style": "filled",         "fillcolor": "#FCE5BD", "color": "#C98500"},
@@ -328,9 +329,10 @@ def digraph(graph, direction="TB"):
     out = Digraph(graph_attr={"rankdir": direction, **GRAPH}, node_attr=NODE, edge_attr=EDGE)
     for node in graph.nodes:
         out.node(node.key, _label(node), KINDS[node.kind] | (ROOT if node is graph.nodes[-1] else {}))
-    operations = {node.key for node in graph.nodes if node.kind == "operation"}
+    operations = {node.key: node.op for node in graph.nodes if node.op}
     for edge in graph.edges:
-        out.edge(edge.source, edge.target, weight=SPINE if edge.source in operations else None)
+        label = ("1st", "2nd")[edge.argument] if operations[edge.target] in ORDERED else None
+        out.edge(edge.source, edge.target, weight=SPINE if edge.source in operations else None, label=label)
     return out
 
 
