@@ -27,8 +27,7 @@ class Digraph(graphviz.Digraph):
             options |= {"directory": directory, "format": format, "outfile": outfile, "view": view, "cleanup": cleanup}
             return super().render(filename, **options)
         if outfile is not None:
-            outfile = Path(self.directory if directory is None else "", outfile)
-            filename, format = filename or outfile.with_suffix(".gv"), format or outfile.suffix[1:]
+            filename, format = filename or Path(outfile).with_suffix(".gv"), format or Path(outfile).suffix[1:]
         format = format or self.format
         picture = self.pipe(format)
         source = self.save(filename, directory=directory)

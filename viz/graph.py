@@ -18,7 +18,8 @@ from ..autograd import Tensor, Value
 from ..autograd.tree import flatten
 from .render import render as _render
 
-LIMIT = 2000  # operations: Graphviz takes seconds for so many
+LIMIT = 2000  # operations: Graphviz takes seconds for so many,
+RANKS = 50  # if the edges out of one are not longer than this
 
 
 def graph(value, params=None, *, direction="TB", limit=LIMIT):
@@ -26,7 +27,7 @@ def graph(value, params=None, *, direction="TB", limit=LIMIT):
 
     params:    names for what is drawn: a Module, a dict from names to tensors (Values, arrays), or such pairs.
     direction: "TB", from top to bottom, or "LR", from left to right.
-    limit:     more operations are an error, for a layout of very many takes minutes and shows nothing.
+    limit:     more operations are an error: their layout takes minutes, and shows nothing.
 
     Draw before `backward`, which frees the graph, or after `backward(retain_graph=True)`.
     """
@@ -111,7 +112,7 @@ def _root(value):
     if isinstance(value, Value):
         return value
     if not isinstance(value, Tensor):
-        raise TypeError(f"graph: a Tensor or a Value has a graph, {_kind(value)} has none")
+        raise TypeError(f"graph: only a Tensor or a Value has a graph; this is of type {type(value).__name__}")
     if value._node is None:
         raise RuntimeError(
             "graph: this tensor does not require grad and so has no graph: nothing it was computed from does, "
@@ -150,7 +151,8 @@ def _names(params):
     elif isinstance(params, Mapping):
         params = params.items()
     elif not isinstance(params, Iterable | None):
-        raise TypeError(f"graph: params is a Module, a dict or (name, tensor) pairs, not {_kind(params)}")
+        kind = type(params).__name__
+        raise TypeError(f"graph: params is a Module, a dict or (name, tensor) pairs; this is of type {kind}")
     names = {}
     for pair in params or ():
         match pair:
@@ -159,20 +161,16 @@ def _names(params):
             case (str(name), Value() | np.ndarray() as thing):
                 things = (thing,)
             case (str(name), other):
-                raise TypeError(f"graph: params names tensors, Values and arrays; {name!r} is {_kind(other)}")
+                kind = type(other).__name__
+                raise TypeError(f"graph: params names tensors, Values and arrays; {name!r} is of type {kind}")
             case _:
                 raise TypeError(
-                    f"graph: params holds {_kind(pair)} where a (name, tensor) pair is needed; "
+                    f"graph: params holds (name, tensor) pairs, and one is of type {type(pair).__name__}; "
                     "pass the Module itself or a dict from names to tensors"
                 )
         for thing in things:
             names.setdefault(id(thing), name)
     return names
-
-
-def _kind(x):
-    name = type(x).__name__
-    return "None" if x is None else f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
 class _Reader:
@@ -304,7 +302,7 @@ SPINE = "8"  # the weight of an edge between operations: they line up, and what 
 ORDERED = {"arctan2", "divide", "matmul", "power", "remainder", "setitem", "solve", "subtract", "where"}
 
 GRAPH = {"bgcolor": "white", "nodesep": "0.25", "ranksep": "0.3", "ordering": "in"}  # in: arguments in their order
-NODE = {"shape": "box", "fontname": "Helvetica", "fontsize": "12", "height": "0.3", "width": "0.4", "margin": "0.12,0.06"}
+NODE = {"shape": "box", "height": "0.3", "width": "0.4", "margin": "0.12,0.06", "fontname": "Helvetica"}
 EDGE = {"color": "#666666", "arrowsize": "0.6", "fontname": "Helvetica", "fontsize": "8", "fontcolor": "#444444"}
 
 # Graphviz's time grows faster than the sum of its edges' lengths in ranks. From LENGTHY on it is told to take less
@@ -346,18 +344,16 @@ def spread(graph):
     """The graph with every value that is read at places far apart drawn at each: long edges would hide all else."""
     ranks = _ranks(graph)
     nodes = {node.key: node for node in graph.nodes}
-    copies = {node.key: (None, 0) for node in graph.nodes if not node.op}  # (the rank of the last one's place, how many)
-    edges = []
+    places, copies, edges = {}, Counter(), []
     for edge in graph.edges:
-        if edge.source in copies:
-            place, count = copies[edge.source]
-            if place is None or abs(ranks[edge.target] - place) > REACH:
-                place, count = ranks[edge.target], count + 1
-                copies[edge.source] = place, count
-            if count > 1:
-                key = f"{edge.source}_{count}"
-                nodes[key] = replace(nodes[edge.source], key=key)
-                edge = replace(edge, source=key)
+        key, rank = edge.source, ranks[edge.target]
+        if not nodes[key].op and abs(rank - places.get(key, math.inf)) > REACH:
+            places[key] = rank
+            copies[key] += 1
+        if copies[key] > 1:
+            copy = f"{key}_{copies[key]}"
+            nodes[copy] = replace(nodes[key], key=copy)
+            edge = replace(edge, source=copy)
         edges.append(edge)
     return Graph(tuple(nodes.values()), tuple(edges), graph.root)
 
@@ -374,10 +370,10 @@ def _length(graph, limit):
     """The sum of the lengths in ranks of the edges between operations; an error where it is too long for `limit`."""
     ranks, ops = _ranks(graph), {node.key for node in graph.nodes if node.op}
     length = sum(ranks[edge.source] - ranks[edge.target] for edge in graph.edges if edge.source in ops)
-    if length > 50 * limit:
+    if length > RANKS * limit:
         raise ValueError(
             f"graph: the edges of these {len(ops):,} operations are so long that the layout would take minutes; "
-            f"draw a smaller batch or a part, or pass limit={length // 50 + 1} and wait"
+            f"draw a smaller batch or a part, or pass limit={length // RANKS + 1} and wait"
         )
     return length
 
