@@ -302,11 +302,12 @@ SPINE = "8"  # the weight of an edge between operations: they line up, and what 
 ORDERED = {"arctan2", "divide", "matmul", "power", "remainder", "setitem", "solve", "subtract", "where"}
 
 GRAPH = {"bgcolor": "white", "nodesep": "0.25", "ranksep": "0.3", "ordering": "in"}  # in: arguments in their order
-NODE = {"shape": "box", "height": "0.3", "width": "0.4", "margin": "0.12,0.06", "fontname": "Helvetica"}
-EDGE = {"color": "#666666", "arrowsize": "0.6", "fontname": "Helvetica", "fontsize": "8", "fontcolor": "#444444"}
+FONT = {"fontname": "Helvetica"}  # of a list of fonts, a Graphviz without the machine's fonts makes Times
+NODE = {"shape": "box", "height": "0.3", "width": "0.4", "margin": "0.12,0.06", "fontsize": "12", **FONT}
+EDGE = {"color": "#666666", "arrowsize": "0.6", "fontsize": "8", "fontcolor": "#444444", **FONT}
 
-# Graphviz's time grows faster than the sum of its edges' lengths in ranks. From LENGTHY on it is told to take less
-# trouble, which takes 1 s for 20,000 and 5 s for 100,000; with the trouble, 10,000 took 15 s.
+# Graphviz's time grows with the square of the sum of its edges' lengths in ranks, or faster: 10,000 took a minute.
+# From LENGTHY on it is told to take less trouble: then 10,000 take 0.3 s, and 70,000 take 4 s.
 LENGTHY = 3000
 HASTE = {"nslimit": "0.2", "nslimit1": "0.2", "mclimit": "0.1", "splines": "line"}
 
