@@ -169,6 +169,13 @@ class Node:
         """`ct` in the shape and dtype of the argument it belongs to: summed where the argument was broadcast."""
         if getattr(getattr(ct, "dtype", None), "kind", None) not in ("f", "i", "u", "b"):
             raise self._wrong_rule(i, f"an array of shape {source.shape}", ct)
+        try:
+            return self._cast(ct, source, i)
+        except FloatingPointError:  # too large for the argument's dtype
+            with Tensor._quiet():
+                return self._cast(ct, source, i)
+
+    def _cast(self, ct, source, i):
         if ct.shape != source.shape:
             ct = self._unbroadcast(ct, source.shape, i)
         return ct if ct.dtype == source.dtype else ct.astype(source.dtype)
@@ -290,7 +297,11 @@ def pull(root, seed, targets=None, wanted=None, create_graph=False, retain_graph
             for source, ct in node.pull(g, wanted, create_graph):
                 index = source.index
                 if index in cotangents:
-                    cotangents[index] = cotangents[index] + ct
+                    try:
+                        cotangents[index] = cotangents[index] + ct
+                    except FloatingPointError:  # inf - inf: two rules have told of it
+                        with Tensor._quiet():
+                            cotangents[index] = cotangents[index] + ct
                 else:
                     pending[index], cotangents[index] = source, ct
                     heappush(queue, -index)
@@ -373,11 +384,12 @@ class Op:
     def fail(self, error, args, kwargs):
         """Raises the error of a call, told with the operation's name and its arguments' shapes."""
         shown = [_show(a) for a in args] + [f"{k}={v!r}" for k, v in kwargs.items() if v is not None]
-        hint = self.explain(args, kwargs) if self.explain else None
+        hint = self.explain(args, kwargs) if self.explain and isinstance(error, ValueError) else None
+        text = str(error).replace(f"{getattr(self.f, '__name__', '')}() ", "")
         kind = next((k for k in type(error).__mro__ if k in _PLAIN_ERRORS), None)
         if kind is None:
             raise error
-        raise kind(f"{self.name}: {hint or f'{error}, for ' + ', '.join(shown)}") from error
+        raise kind(f"{self.name}: {hint or f'{text}, for ' + ', '.join(shown)}") from error
 
 
 _PLAIN_ERRORS = (IndexError, ValueError, TypeError, ZeroDivisionError, OverflowError)
@@ -415,7 +427,7 @@ def build(op, make):
     apply.__name__ = apply.__qualname__ = op.name
     apply.__doc__ = op.f.__doc__
     apply.__module__ = getattr(op.f, "__module__", None) or apply.__module__
-    if inspect.isfunction(op.f):
+    if not hasattr(op.f, "nin"):  # of a ufunc no signature is known
         apply.__wrapped__ = op.f
     return apply
 
@@ -521,9 +533,10 @@ def _binary(op):
             if isinstance(y, Tensor):
                 b, q = y._data, y._node
             else:
-                b, q = y, None
+                b, q = (Tensor._coerce(y) if type(y) in (list, tuple) else y), None
         elif isinstance(y, Tensor):
-            a, p, b, q = x, None, y._data, y._node
+            a, p = (Tensor._coerce(x) if type(x) in (list, tuple) else x), None
+            b, q = y._data, y._node
         else:
             return _plain(op, (x, y), {})
         try:
