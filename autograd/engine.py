@@ -131,12 +131,13 @@ class Node:
             raise freed(self)
         if self.index < Leaf.last_change:
             self._check_unchanged()
-        args, ans = self.args, self.ans if self.ans is not None else self
+        args, ans, kwargs = self.args, self.ans if self.ans is not None else self, self.kwargs
         if create_graph:
             args = tuple(map(_rewrap, args, self.parents))
             ans = ans if ans is self else wrap(ans, self)
-        pairs = []
-        for i, parent in enumerate(self.parents):
+        pairs, rules, i = [], self.op.rules, -1
+        for parent in self.parents:
+            i += 1
             if parent is None:
                 continue
             if type(parent) is tuple:
@@ -147,7 +148,10 @@ class Node:
                     if source is not None:
                         pairs.append((source, self._fit(ct, source, i)))
             elif wanted is None or parent.index in wanted:
-                ct = self._apply_rule(i, g, ans, args)
+                try:  # as _apply_rule does, without the call
+                    ct = rules[i](g, ans, *args, **kwargs) if kwargs else rules[i](g, ans, *args)
+                except FloatingPointError as trouble:
+                    ct = Tensor._singular(self, rules[i], g, ans, args, trouble)
                 try:
                     if ct.shape != parent.shape or ct.dtype is not parent.dtype:
                         ct = self._fit(ct, parent, i)
@@ -178,6 +182,8 @@ class Node:
 
     def _unbroadcast(self, ct, shape, i):
         extra = len(ct.shape) - len(shape)
+        if extra == 1 and ct.shape[1:] == shape:  # a bias: 1.5 µs where the general way takes 5
+            return ct.sum(axis=0)
         kept = ct.shape[max(extra, 0) :]
         if extra < 0 or any(m not in (n, 1) for m, n in zip(shape, kept, strict=True)):
             raise ValueError(
@@ -554,6 +560,41 @@ def _binary(op):
 _ONE, _BOTH, _FIRST, _SECOND = (True,), (True, True), (True, False), (False, True)
 
 
+def _first(op):
+    """For one array, named `x`, and options after it that are no Tensors: `sum(x, axis)`, `x[index]`."""
+    f, general = op.f, _general(op)
+
+    def apply(x, *options, **kwargs):
+        if any(map(_holds_tensor, options)) or (kwargs and any(map(_holds_tensor, kwargs.values()))):
+            return general(x, *options, **kwargs)
+        if not isinstance(x, Tensor):
+            return general(x, *options, **kwargs) if _holds_tensor(x) else _plain(op, (x, *options), kwargs)
+        a, parent = x._data, x._node
+        try:
+            ans = Tensor._coerce(f(a, *options, **kwargs))
+        except Exception as error:
+            op.fail(error, (x, *options), kwargs)
+        out = new(Tensor)
+        out._data = ans
+        if parent is None or not mode.enabled:
+            out._node = None
+            return out
+        mask = (True,) + (False,) * len(options)
+        _, keep, keep_ans = op.plans.get(mask) or op.plan(mask)
+        out._node = Node(
+            op,
+            (parent,) + (None,) * len(options),
+            (a if keep[0] else parent, *options),
+            kwargs,
+            ans if keep_ans else None,
+            ans.shape,
+            ans.dtype,
+        )
+        return out
+
+    return apply
+
+
 def _general(op):
     f = op.f
 
@@ -619,4 +660,10 @@ def _positional(op, args, kwargs):
 
 
 def _holds_tensor(a):
-    return isinstance(a, Tensor) or (type(a) in (list, tuple) and any(isinstance(x, Tensor) for x in a))
+    if isinstance(a, Tensor):
+        return True
+    if type(a) is tuple or type(a) is list:
+        for x in a:  # a loop: any() of a generator takes 0.3 µs more
+            if isinstance(x, Tensor):
+                return True
+    return False

@@ -1,7 +1,6 @@
 """python -m benchmarks: measures, prints the tables, and writes them as JSON, Markdown and a plot."""
 
 import argparse
-import os
 import sys
 
 from . import report
@@ -23,7 +22,7 @@ def parser():
                    help=f"default: all; {REFERENCE} always takes part")  # fmt: skip
     p.add_argument("--rounds", type=int, default=30, help="turns of each contender (default: 30)")
     p.add_argument("--seconds", type=float, default=0.1, help="length of a turn, one step at least (default: 0.1)")
-    p.add_argument("--threads", type=int, default=os.cpu_count(), help="cores each contender may use (default: all)")
+    p.add_argument("--threads", type=int, default=1, help="cores each contender may use (default: 1)")
     p.add_argument("--out", default="runs/benchmarks", metavar="DIR", help="where the files go (default: %(default)s)")
     p.add_argument("--quick", action="store_true", help="tiny sizes, two short rounds: whether it runs, not how fast")
     return p

@@ -88,7 +88,7 @@ def _inner_x(g, ans, x, y):
 
 def _inner_y(g, ans, x, y):
     if g.ndim == x.ndim == 2:
-        return swapaxes(g, 0, 1) @ x
+        return g.T @ x
     return tensordot(g, x, (_leading(x), _leading(x)))
 
 

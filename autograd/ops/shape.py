@@ -51,6 +51,8 @@ def inverse(axes):
 
 def _broadcast_to(x, shape):
     """`x` repeated to `shape`: a read-only view."""
+    if isinstance(x, np.generic) and type(shape) is tuple:  # the cotangent of a sum: 0.6 µs, np.broadcast_to takes 5
+        return np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
     return np.broadcast_to(x, shape)
 
 
@@ -62,6 +64,7 @@ reshape = op(
     _reshape,
     lambda g, ans, x, shape: reshape(g, x.shape),
     name="reshape",
+    arity="options",
     numpy=np.reshape,
     view=True,
     explain=_wrong_count,
@@ -70,6 +73,7 @@ transpose = op(
     _transpose,
     lambda g, ans, x, axes=None: transpose(g, inverse(axes)),
     name="transpose",
+    arity="options",
     numpy=(np.transpose, np.permute_dims),
     view=True,
 )
@@ -85,6 +89,7 @@ broadcast_to = op(  # the engine sums the cotangent back: it sees a broadcast ar
     _broadcast_to,
     lambda g, ans, x, shape: g,
     name="broadcast_to",
+    arity="options",
     numpy=np.broadcast_to,
     view=True,
     explain=_does_not_fit,
