@@ -122,52 +122,58 @@ class Node:
                 if source is not None:
                     yield i, source
 
-    def free(self):
-        self.parents = self.args = self.kwargs = self.ans = None
+    def pull(self, g, wanted, create_graph, retain_graph):
+        """The (source, cotangent) pairs of this node, given the cotangent `g` of its answer; then frees the node.
 
-    def pull(self, g, wanted, create_graph):
-        """The (source, cotangent) pairs of this node, given the cotangent `g` of its answer."""
-        if self.parents is None:
+        The hot loop of every backward, so it is written out: a call less for each argument is 0.1 µs of some 2.
+        """
+        parents, args, ans, kwargs, rules = self.parents, self.args, self.ans, self.kwargs, self.op.rules
+        if parents is None:
             raise freed(self)
         if self.index < Leaf.last_change:
             self._check_unchanged()
-        args, ans, kwargs = self.args, self.ans if self.ans is not None else self, self.kwargs
+        if ans is None:  # not kept: a rule may still ask for its shape
+            ans = self
         if create_graph:
-            args = tuple(map(_rewrap, args, self.parents))
+            args = tuple(map(_rewrap, args, parents))
             ans = ans if ans is self else wrap(ans, self)
-        pairs, rules, i = [], self.op.rules, -1
-        for parent in self.parents:
+        pairs, i = [], -1
+        for parent in parents:
             i += 1
             if parent is None:
                 continue
             if type(parent) is tuple:
-                cotangents = self._apply_rule(i, g, ans, args)
-                if not isinstance(cotangents, (list, tuple)) or len(cotangents) != len(parent):
-                    raise self._wrong_rule(i, f"a list of {len(parent)} arrays", cotangents)
-                for source, ct in zip(parent, cotangents, strict=True):
-                    if source is not None:
-                        pairs.append((source, self._fit(ct, source, i)))
+                pairs += self._pull_sequence(i, parent, g, ans, args)
             elif wanted is None or parent.index in wanted:
-                try:  # as _apply_rule does, without the call
+                try:
                     ct = rules[i](g, ans, *args, **kwargs) if kwargs else rules[i](g, ans, *args)
-                except FloatingPointError as trouble:
+                except FloatingPointError as trouble:  # a singular point
                     ct = Tensor._singular(self, rules[i], g, ans, args, trouble)
                 try:
-                    if ct.shape != parent.shape or ct.dtype is not parent.dtype:
+                    if ct.dtype is not parent.dtype or ct.shape != parent.shape:
                         ct = self._fit(ct, parent, i)
                 except AttributeError:
                     raise self._wrong_rule(i, f"an array of shape {parent.shape}", ct) from None
                 pairs.append((parent, ct))
         if create_graph:  # a rule may give a constant
             pairs = [(source, ct if isinstance(ct, Tensor) else wrap(ct)) for source, ct in pairs]
+        if not retain_graph:
+            self.parents = self.args = self.kwargs = self.ans = None
         return pairs
 
-    def _apply_rule(self, i, g, ans, args):
-        rule = self.op.rules[i]
+    def _pull_sequence(self, i, parents, g, ans, args):
+        """The pairs of an argument that is a sequence."""
         try:
-            return rule(g, ans, *args, **self.kwargs) if self.kwargs else rule(g, ans, *args)
-        except FloatingPointError as trouble:  # a singular point
-            return Tensor._singular(self, rule, g, ans, args, trouble)
+            cotangents = self.op.rules[i](g, ans, *args, **(self.kwargs or {}))
+        except FloatingPointError as trouble:
+            cotangents = Tensor._singular(self, self.op.rules[i], g, ans, args, trouble)
+        if not isinstance(cotangents, (list, tuple)) or len(cotangents) != len(parents):
+            raise self._wrong_rule(i, f"a list of {len(parents)} arrays", cotangents)
+        return [
+            (source, self._fit(ct, source, i))
+            for source, ct in zip(parents, cotangents, strict=True)
+            if source is not None
+        ]
 
     def _fit(self, ct, source, i):
         """`ct` in the shape and dtype of the argument it belongs to: summed where the argument was broadcast."""
@@ -284,24 +290,23 @@ def pull(root, seed, targets=None, wanted=None, create_graph=False, retain_graph
     Returns {index: (Node or Leaf, cotangent)}. A cotangent is dropped as soon as it is used, and so is what its
     node kept, unless retain_graph. Nothing is stored on the graph, so a failure leaves every gradient as it was.
     """
-    pending, cotangents, queue = {root.index: root}, {root.index: seed}, [-root.index]
+    pending, queue = {root.index: [root, seed]}, [-root.index]  # index: [node, what its cotangent sums to so far]
     arrived = {}
     with _set_mode(create_graph), Tensor._strict():
         while queue:
             index = -heappop(queue)
-            node, g = pending.pop(index), cotangents.pop(index)
+            node, g = pending.pop(index)
             if node.op is None or (targets is not None and index in targets):
                 arrived[index] = node, g
                 continue
-            for source, ct in node.pull(g, wanted, create_graph):
+            for source, ct in node.pull(g, wanted, create_graph, retain_graph):
                 index = source.index
-                if index in cotangents:
-                    cotangents[index] = cotangents[index] + ct
-                else:
-                    pending[index], cotangents[index] = source, ct
+                entry = pending.get(index)
+                if entry is None:
+                    pending[index] = [source, ct]
                     heappush(queue, -index)
-            if not retain_graph:
-                node.free()
+                else:
+                    entry[1] = entry[1] + ct
     return arrived
 
 

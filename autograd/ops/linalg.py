@@ -75,7 +75,8 @@ def _last_sizes(args, kwargs):
 
 def _inner(x, y):
     """The sums of products over the last axes of `x` and `y`: for matrices x @ y.T, without a transpose."""
-    if not (np.ndim(x) and np.ndim(y)):
+    x, y = np.asarray(x), np.asarray(y)
+    if not (x.ndim and y.ndim):
         raise ValueError
     return np.inner(x, y)
 
