@@ -177,6 +177,8 @@ class Node:
 
     def _fit(self, ct, source, i):
         """`ct` in the shape and dtype of the argument it belongs to: summed where the argument was broadcast."""
+        if ct.dtype is source.dtype and ct.shape[1:] == source.shape:  # a bias: nothing else to look at saves 1 µs
+            return ct.sum(axis=0)
         if getattr(getattr(ct, "dtype", None), "kind", None) not in ("f", "i", "u", "b"):
             raise self._wrong_rule(i, f"an array of shape {source.shape}", ct)
         if ct.shape != source.shape:
@@ -188,8 +190,6 @@ class Node:
 
     def _unbroadcast(self, ct, shape, i):
         extra = len(ct.shape) - len(shape)
-        if extra == 1 and ct.shape[1:] == shape:  # a bias: 1.5 µs where the general way takes 5
-            return ct.sum(axis=0)
         kept = ct.shape[max(extra, 0) :]
         if extra < 0 or any(m not in (n, 1) for m, n in zip(shape, kept, strict=True)):
             raise ValueError(

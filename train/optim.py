@@ -116,7 +116,8 @@ class Optimizer:
         where = users_line()
         for group in self.param_groups:
             for param in group["params"]:
-                if not param.requires_grad or param.grad is None:
+                g = param.grad
+                if g is None or not param.requires_grad:
                     continue
                 p, state = param._writable(where), self.state.get(param)
                 if state is None:
@@ -125,7 +126,7 @@ class Optimizer:
                 t = self._scratch.get(key)
                 if t is None:
                     t = self._scratch[key] = np.empty_like(p)
-                self._move(p, param.grad._data, state, t, group)
+                self._move(p, g._data, state, t, group)
 
     def zero_grad(self):
         """Takes the gradients away: `grad` is None until the next backward."""

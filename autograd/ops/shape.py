@@ -51,8 +51,17 @@ def inverse(axes):
 
 def _broadcast_to(x, shape):
     """`x` repeated to `shape`: a read-only view."""
-    if isinstance(x, np.generic) and type(shape) is tuple:  # the cotangent of a sum: 0.6 µs, np.broadcast_to takes 5
-        return np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
+    x = np.asarray(x)
+    if type(shape) is tuple and x.size and x.flags.c_contiguous:  # the same in 1.3 µs: np.broadcast_to takes 5
+        strides = [0] * (len(shape) - x.ndim)
+        for n, m, stride in zip(x.shape, shape[len(strides) :], x.strides, strict=False):
+            if n != m and n != 1:
+                break
+            strides.append(stride if n == m else 0)
+        if len(strides) == len(shape):
+            view = np.ndarray(shape, x.dtype, x, 0, strides)
+            view.flags.writeable = False
+            return view
     return np.broadcast_to(x, shape)
 
 
