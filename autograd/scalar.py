@@ -151,7 +151,7 @@ def _binary(fun, f):
         if other.__class__ is Value:
             y = other.data
         elif isinstance(other, (int, float)):
-            y = other
+            y = other = float(other)  # numpy's float64 is a float too, and slow
         else:
             return NotImplemented
         try:
@@ -162,8 +162,20 @@ def _binary(fun, f):
     return method
 
 
-def _reflected(method):
-    return lambda self, other: method(Value(other), self) if isinstance(other, (int, float)) else NotImplemented
+def _reflected(fun, f):
+    """The method for `number op value`; the number stays one, as in `value op number`."""
+    op = fun.op
+
+    def method(self, other):
+        if not isinstance(other, (int, float)):
+            return NotImplemented
+        other = float(other)
+        try:
+            return _record(op, f(other, self.data), (other, self))
+        except (ArithmeticError, ValueError) as error:
+            raise type(error)(f"{op.name}: {error}, for {other!r} and {self.data!r}") from None
+
+    return method
 
 
 def _compared(compare):
@@ -215,6 +227,6 @@ for _name, _row in UNARY.items():
     setattr(Value, _name, _unary(*_row))
 for _name, _row in BINARY.items():
     setattr(Value, f"__{_name}__", _binary(*_row))
-    setattr(Value, f"__r{_name}__", _reflected(getattr(Value, f"__{_name}__")))
+    setattr(Value, f"__r{_name}__", _reflected(*_row))
 for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
     setattr(Value, f"__{_name}__", _compared(getattr(operator, _name)))

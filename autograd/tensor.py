@@ -61,6 +61,10 @@ class Tensor:
         return np.errstate(divide="raise", invalid="raise", over="raise")
 
     @staticmethod
+    def _quiet():
+        return np.errstate(all="ignore")
+
+    @staticmethod
     def _singular(node, rule, g, ans, args, trouble):
         """What `rule` gives, with 0 for nan where the cotangent `g` is 0: nothing flows back through what was not used.
 
@@ -375,7 +379,8 @@ class Tensor:
 
     def transpose(self, *axes):
         """The axes in another order, reversed by default: `transpose(1, 0)` or `transpose((1, 0))`."""
-        return ops.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
+        axes = axes[0] if len(axes) == 1 and isinstance(axes[0], (tuple, list, type(None))) else axes
+        return ops.transpose(self, axes or None)
 
     @property
     def T(self):
@@ -448,7 +453,8 @@ def _like(f):
     return lambda x, *args, **kwargs: wrap(f(x._data, *args, **kwargs))
 
 
-for _f in (np.shape, np.ndim, np.size, np.result_type, np.allclose, np.array_equal, np.shares_memory):
+for _f in (np.shape, np.ndim, np.size, np.result_type, np.allclose, np.array_equal, np.isclose, np.nonzero, np.argwhere,
+           np.shares_memory, np.may_share_memory):  # fmt: skip
     ops.FUNCTIONS[_f] = _on_data(_f)
 for _f in (np.zeros_like, np.ones_like, np.full_like, np.empty_like):
     ops.FUNCTIONS[_f] = _like(_f)

@@ -54,10 +54,12 @@ def constant_(x, value):
 
 
 def zeros_(x):
+    """Fills `x` with 0."""
     return constant_(x, 0)
 
 
 def ones_(x):
+    """Fills `x` with 1."""
     return constant_(x, 1)
 
 

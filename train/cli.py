@@ -129,7 +129,9 @@ OPTIONS = {
 DEFAULTS = {name: default for rows in OPTIONS.values() for name, _, default, _, _ in rows}
 PRESETS = {
     "default": {},
-    "handout": {  # the handout's "Plots": its network, rate and momentum, on images standardised part by part
+    # The run of the handout's "Plots". With seeds 0 and 1 it ends at a training loss of 0.45 and error of 0.14, in
+    # validation at 0.42 and 0.13, 0.39 and 0.11; the handout speaks of "around 0.3" and "around 0.1".
+    "handout": {
         "standardize": "each",
         "hidden": [32, 32, 32],
         "activation": ["sigmoid"],
@@ -242,5 +244,5 @@ def main(argv=None):
 
 
 def _fail(status, message):
-    print(f"{PROG}: {' '.join(str(message).split())}", file=sys.stderr)
+    run.warn(message)
     return status

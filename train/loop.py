@@ -14,7 +14,7 @@ from time import perf_counter
 import numpy as np
 
 from ..autograd import no_grad
-from ..nn import cross_entropy
+from ..nn import cross_entropy, init
 from .data import batches
 from .optim import constant
 
@@ -49,14 +49,14 @@ def fit(
     """Trains on data.train; after each epoch yields a dict of COLUMNS, with the loss and error on data.val.
 
     schedule: the rate as a fraction of the optimizer's, a function of progress from 0 to 1, asked before each step.
-    rng:      a Generator or a seed, for the order of the examples, a new one each epoch.
+    rng:      a Generator or a seed, for the order of the examples, a new one each epoch; None: see mt.seed.
     loss_fn:  (logits, classes) -> the mean loss of a batch, a Tensor.
     watch:    (epoch, number of examples) -> a context that gives a function of a Tally, called after each step.
 
     In a row, lr is the rate of the epoch's first step, the training loss and error are those of the batches as they
     were trained on, and examples_per_second leaves validation out. Raises Diverged where a loss is not finite.
     """
-    rng, n = np.random.default_rng(rng), len(data.train.x)
+    rng, n = init.generator(rng), len(data.train.x)
     steps = len(_order(n, batch_size)) * epochs
     rates, step = [group["lr"] for group in optimizer.param_groups], 0
     for epoch in range(1, epochs + 1):

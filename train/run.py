@@ -37,6 +37,7 @@ TABLE = {  # what is printed of each epoch: the column's title and how its value
     "seconds": ("seconds", "{:.1f}"),
     "examples_per_second": ("examples/s", "{:,.0f}"),
 }
+STATUS = {"done": 0, "diverged": 1, "interrupted": 130}  # how a run ends: the exit status
 WIDTHS = {name: max(7, len(title)) for name, (title, _) in TABLE.items()}
 
 
@@ -51,15 +52,20 @@ def run(options):
     """
     tqdm, threadpool_limits = _packages()
     with threadpool_limits(options["threads"], user_api="blas"):
-        say = (lambda *_: None) if options["quiet"] else (lambda text: print(text, flush=True))
         dataset = _dataset(options)
         config = _config(options, dataset)
         weights, order = np.random.default_rng(options["seed"]).spawn(2)
         model = _model(config["model"], options["init"], weights)
         folder = _folder(options, dataset, config)
-        say(_summary(dataset, config["model"], model, folder))
         watch = None if options["quiet"] else _bars(tqdm, options["epochs"])
-        return _train(model, dataset, config, order, folder, say, watch)
+        say = _silent if options["quiet"] else _say
+        say(_summary(dataset, config["model"], model, folder))
+        start, rows = perf_counter(), []
+        ending = _train(model, dataset, config, order, folder, rows, say, watch)
+        _report(model, dataset.test, folder, {"ending": ending, "epochs": len(rows)}, start, say)
+        _draw(folder, rows, model, dataset)
+        say(f"in {folder}: {', '.join(file for file in FILES if (folder / file).exists())}")
+        return STATUS[ending]
 
 
 def _packages():
@@ -117,13 +123,25 @@ def _folder(options, dataset, config):
     try:
         folder = Path(options["out"]) if options["out"] else _new_folder(Path("runs"), name)
         folder.mkdir(parents=True, exist_ok=True)
-        for file in FILES:
-            (folder / file).unlink(missing_ok=True)
+        _require_ours(folder)
         checkpoint.write(folder / checkpoint.CONFIG, _json(config))
+        for file in FILES[1:]:
+            (folder / file).unlink(missing_ok=True)
     except OSError as error:
         place = options["out"] or "runs"
         raise StartError(f"{place}: no folder to write to ({error.strerror}); choose another with --out") from error
     return folder
+
+
+def _require_ours(folder):
+    """Raises where files that a run would replace are not those of a run."""
+    found = [file for file in FILES if (folder / file).exists()]
+    try:
+        ours = not found or "mytorch" in json.loads((folder / checkpoint.CONFIG).read_bytes())["versions"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        ours = False
+    if not ours:
+        raise StartError(f"{folder}: the {found[0]} in it is not of an earlier run; choose another folder with --out")
 
 
 def _new_folder(parent, name):
@@ -173,59 +191,50 @@ def _bars(tqdm, epochs):
     return watch
 
 
+def _silent(text):
+    """What --quiet says."""
+
+
+def _say(text):
+    print(text, flush=True)  # at once, also into a pipe or a file
+
+
+def warn(text):
+    """Prints one line on stderr."""
+    print(f"mytorch.train: {' '.join(str(text).split())}", file=sys.stderr, flush=True)
+
+
 # ----- training, and after -----
 
 
-def _train(model, dataset, config, order, folder, say, watch):
-    """Fits, saves after every epoch, reports; returns the exit status."""
-    options, rows, start = config["options"], [], perf_counter()
-
-    def save():
-        told = {"version": __version__, "epochs": len(rows), "model": config["model"]}
-        checkpoint.save(model, folder / checkpoint.MODEL, told)
-        checkpoint.write(folder / METRICS, _csv(rows))
-
+def _train(model, dataset, config, order, folder, rows, say, watch):
+    """Fits and, before the first epoch and after each, saves; fills `rows`, returns the ending, one of STATUS."""
+    options = config["options"]
     make, names = OPTIMIZERS[options["optimizer"]]
     optimizer = make(model.parameters(), **{name: options[name] for name in names})
     schedule = SCHEDULES[options["schedule"]]
-    ending, status = "done", 0
+    epochs = fit(model, optimizer, dataset, options["epochs"], options["batch_size"], schedule, order, watch=watch)
     try:
-        save()
-        for row in fit(
-            model, optimizer, dataset, options["epochs"], options["batch_size"], schedule, order, watch=watch
-        ):
+        _save(model, config, folder, rows)
+        for row in epochs:
             rows.append(row)
-            save()
+            _save(model, config, folder, rows)
             say(_line(row))
     except KeyboardInterrupt:
-        ending, status = "interrupted", 130
-        _warn(f"stopped by Ctrl-C in epoch {len(rows) + 1}; saving what is trained (Ctrl-C again: without)")
-        save()
-    except Diverged as error:  # the folder holds the model of the last epoch, which was still sound
-        ending, status = "diverged", 1
+        warn(f"stopped by Ctrl-C in epoch {len(rows) + 1}; saving what is trained (Ctrl-C again: without)")
+        _save(model, config, folder, rows)
+        return "interrupted"
+    except Diverged as error:  # the file has the model of the last epoch, which was still sound
         model.load_state_dict(checkpoint.load(folder / checkpoint.MODEL))
-        _warn(f"{error} in epoch {len(rows) + 1}: {_advice(options)}; saved is the model after epoch {len(rows)}")
-    loss, error = evaluate(model, dataset.test)
-    result = {"ending": ending, "epochs": len(rows), "test_loss": loss, "test_error": error}
-    seconds = perf_counter() - start
-    checkpoint.write(folder / RESULT, _json(result | {"seconds": seconds}))
-    n = len(dataset.test.x)
-    say("")
-    print(f"test error {error:.2%} ({round(error * n):,} of {n:,}), loss {loss:.4f}, after {seconds:.1f} s", flush=True)
-    _draw(folder, rows, model, dataset)
-    say(f"in {folder}: {', '.join(file for file in FILES if (folder / file).exists())}")
-    return status
+        warn(f"{error} in epoch {len(rows) + 1}: {_advice(options)}; the model from before that epoch is saved")
+        return "diverged"
+    return "done"
 
 
-def _warn(text):
-    print(f"mytorch.train: {text}", file=sys.stderr, flush=True)
-
-
-def _advice(options):
-    cures = [f"a smaller --lr (it was {options['lr']:g})"]
-    cures += [] if options["batch_norm"] else ["--batch-norm"]
-    cures += [] if options["standardize"] != "no" else ["--standardize train"]
-    return f"try {' or '.join(cures)}"
+def _save(model, config, folder, rows):
+    told = {"version": __version__, "epochs": len(rows), "model": config["model"]}
+    checkpoint.save(model, folder / checkpoint.MODEL, told)
+    checkpoint.write(folder / METRICS, _csv(rows))
 
 
 def _csv(rows):
@@ -237,6 +246,25 @@ def _csv(rows):
     return text.getvalue().encode()
 
 
+def _advice(options):
+    cures = [f"a smaller --lr (it was {options['lr']:g})"]
+    cures += [] if options["batch_norm"] else ["--batch-norm"]
+    cures += [] if options["standardize"] != "no" else ["--standardize train"]
+    return f"try {' or '.join(cures)}"
+
+
+def _report(model, test, folder, result, start, say):
+    """Prints loss and error on the test part, and writes them into result.json."""
+    loss, error = evaluate(model, test)
+    result = result | {"test_loss": loss, "test_error": error, "seconds": perf_counter() - start}
+    checkpoint.write(folder / RESULT, _json(result))
+    n = len(test.x)
+    say("")
+    _say(
+        f"test error {error:.2%} ({round(error * n):,} of {n:,}), loss {loss:.4f}, after {result['seconds']:.1f} s"
+    )
+
+
 def _draw(folder, rows, model, dataset):
     """The curves, and the graph of the loss of a small batch; one line on what to install where they cannot be."""
     missing = []
@@ -246,7 +274,7 @@ def _draw(folder, rows, model, dataset):
         except ImportError as error:
             missing.append(str(error))
     if missing:
-        _warn(f"without some pictures: {'; '.join(dict.fromkeys(missing))}")
+        warn(f"without some pictures: {'; '.join(dict.fromkeys(missing))}")
 
 
 def _draw_curves(folder, rows, model, dataset):

@@ -1,4 +1,4 @@
-"""A graphviz.Digraph that draws itself as `mytorch.viz` does: it needs no Graphviz on the machine."""
+"""A graphviz.Digraph that is drawn as all pictures of `mytorch.viz` are: without a Graphviz on the machine."""
 
 import os
 from pathlib import Path
@@ -9,28 +9,29 @@ from .render import draw, write
 
 
 class Digraph(graphviz.Digraph):
-    """A graphviz.Digraph whose pictures are those of `viz.render`, in a notebook too.
+    """A graphviz.Digraph whose pictures come from `viz.render`, in a notebook too.
 
-    What only an installed Graphviz can do, other layout engines and renderers, is asked of it as ever.
+    What only an installed Graphviz can do, another layout engine or renderer, is asked of that one.
     """
 
-    def pipe(self, format=None, *args, encoding=None, **options):
-        """The picture as bytes, or as text where an encoding is given."""
-        if args or options or self.engine != "dot":
-            return super().pipe(format, *args, encoding=encoding, **options)
-        data = draw(self.source, format or self.format)
-        return data if encoding is None else data.decode(encoding)
-
-    def render(self, filename=None, directory=None, view=False, cleanup=False, format=None, *, outfile=None, **options):
-        """Saves the source as `filename` and the picture beside it, or as `outfile`, and returns the picture's path."""
+    def pipe(self, format=None, *, encoding=None, **options):
+        """The picture as bytes, or as a string where an encoding is given."""
         if options or self.engine != "dot":
-            return super().render(filename, directory, view, cleanup, format, outfile=outfile, **options)
+            return super().pipe(format=format, encoding=encoding, **options)
+        picture = draw(self.source, format or self.format)
+        return picture if encoding is None else picture.decode(encoding)
+
+    def render(self, filename=None, *, directory=None, format=None, outfile=None, view=False, cleanup=False, **options):
+        """Writes the source to `filename` and the picture beside it, or to `outfile`; returns the picture's path."""
+        if options or self.engine != "dot":
+            options |= {"directory": directory, "format": format, "outfile": outfile, "view": view, "cleanup": cleanup}
+            return super().render(filename, **options)
         if outfile is not None:
-            format = format or Path(outfile).suffix[1:]
-            filename = filename or Path(outfile).with_suffix(".gv")
+            filename, format = filename or Path(outfile).with_suffix(".gv"), format or Path(outfile).suffix[1:]
         format = format or self.format
-        source = self.save(filename, directory)
-        path = os.fspath(write(outfile or f"{source}.{format}", self.pipe(format)))
+        picture = self.pipe(format)
+        source = self.save(filename, directory=directory)
+        path = os.fspath(write(outfile or f"{source}.{format}", picture))
         if cleanup:
             os.remove(source)
         if view:

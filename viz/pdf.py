@@ -85,7 +85,7 @@ def _text(axes, op, pen):
     family, *scales = pen["font"]
     axes.text(
         *op["pt"],
-        op["text"],
+        op["text"].replace("\\\\", "\\"),  # the JSON escapes it twice
         ha={"l": "left", "c": "center", "r": "right"}[op["align"]],
         va="baseline",
         color=pen["edgecolor"],

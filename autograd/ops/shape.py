@@ -37,9 +37,12 @@ def _transpose(x, axes=None):
 def _wrong_count(args, kwargs):
     """What is wrong with a shape that the elements do not fill, or None."""
     size, shape = np.size(args[0]), kwargs.get("shape", args[-1])
-    wanted, unknown = int(np.prod(shape)), int(np.sum(np.less(shape, 0)))
+    sizes = np.atleast_1d(shape)
+    if sizes.dtype.kind != "i":
+        return None
+    wanted, unknown = int(sizes.prod()), int((sizes < 0).sum())
     there = f"{size} elements, of shape {np.shape(args[0])},"
-    if unknown == 1 and (wanted == 0 or size % wanted):
+    if unknown == 1 and wanted and size % wanted:
         return f"{there} cannot be laid out as {shape}: {size} is no multiple of {-wanted}"
     return f"{there} do not fill {shape}, which has {wanted}" if not unknown and wanted != size else None
 

@@ -84,6 +84,13 @@ def test_sort_keeps_the_order_of_equals():
     np.testing.assert_array_equal(gradient(lambda x: mt.sort(x) * weights, np.array([2.0, 1.0, 2.0])), [10, 1, 100])
 
 
+def test_remainder_at_a_jump():
+    """Where the remainder is 0 its slope is that of the piece that begins there."""
+    x, y = gradients(mt.remainder, np.array([4.0, -4.0]), np.array([2.0, 2.0]))
+
+    assert (x.tolist(), y.tolist()) == ([1, 1], [-2, 2])
+
+
 # ----- roots of 0 -----
 
 

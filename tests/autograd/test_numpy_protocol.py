@@ -238,6 +238,7 @@ ERRORS = {
     "add, text": (lambda: t(3) + "a", ["add: ", "(3,) float64, 'a'"]),
     "reshape": (lambda: t(3, 4).reshape(5, 2), ["reshape: 12 elements, of shape (3, 4), do not fill (5, 2)"]),
     "reshape, -1": (lambda: t(3, 4).reshape(-1, 5), ["reshape: 12 elements", "(3, 4)", "(-1, 5)", "multiple of 5"]),
+    "reshape, text": (lambda: t(3).reshape("a"), ["reshape: ", "'a'"]),
     "transpose": (lambda: t(3, 4).transpose(0, 2), ["transpose: axis 2 is out of bounds", "(3, 4)"]),
     "squeeze": (lambda: t(3, 4).squeeze(axis=0), ["squeeze: ", "not equal to one", "(3, 4)"]),
     "broadcast_to": (lambda: mt.broadcast_to(t(3, 4), (2, 5)), ["broadcast_to: shape (3, 4) does not", "(2, 5)"]),

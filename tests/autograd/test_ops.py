@@ -139,9 +139,7 @@ def test_broadcasting(row, small):
 
         assert broadcast(*broadcast.inputs).shape == (3, 4)
         for f in (total(broadcast), second(total(broadcast))):
-            for got, x, each in zip(
-                grads(f, *broadcast.inputs), broadcast.inputs, grads(f, *copies), strict=True
-            ):
+            for got, x, each in zip(grads(f, *broadcast.inputs), broadcast.inputs, grads(f, *copies), strict=True):
                 assert got.shape == x.shape
                 np.testing.assert_allclose(got, summed_to(each, x.shape), rtol=1e-12, atol=1e-13)
 

@@ -46,7 +46,7 @@ def numbers(folder):
 
 def one_line(text):
     """The line that a failure consists of."""
-    assert re.fullmatch(r"python -m mytorch\.train: [^\n]+\n", text), text
+    assert re.fullmatch(r"mytorch\.train: [^\n]+\n", text), text
     return text
 
 
@@ -128,6 +128,21 @@ def test_a_named_folder_holds_one_run(train, without_pictures):
     assert len(numbers(folder)) == 1
     assert not (folder / "val_loss.png").exists()
     assert (folder / "notes.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("config.json", '{"theme": "dark"}'), ("config.json", "["), ("metrics.csv", "")]
+)
+def test_files_of_others_are_not_replaced(train, tmp_path, name, text):
+    """--out may be a folder with a config.json of its own."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).write_text(text)
+
+    status, folder, _, err = train()
+
+    assert status == 2
+    assert f"the {name} in it is not of an earlier run; choose another folder with --out" in one_line(err)
+    assert [(path.name, path.read_text()) for path in folder.iterdir()] == [(name, text)]
 
 
 # ----- options -----
@@ -232,7 +247,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "message"), WRONG, ids=lambda x: " ".join(map(os.path.basename, x)))
+@pytest.mark.parametrize(("arguments", "message"), WRONG, ids=[" ".join(map(os.path.basename, a)) for a, _ in WRONG])
 def test_what_is_wrong_is_one_line_and_status_2(train, tmp_path, arguments, message):
     """Arguments, data and the folder; nothing is written."""
     status, _, out, err = train(*arguments)
@@ -305,7 +320,7 @@ def test_a_second_ctrl_c_ends_at_once(train, monkeypatch):
     status, folder, out, err = train()
 
     assert status == 130
-    assert err.endswith("python -m mytorch.train: stopped by Ctrl-C\n")
+    assert err.endswith("mytorch.train: stopped by Ctrl-C\n")
     assert "test error" not in out
     assert checkpoint.load(folder / "model.safetensors")["1.num_batches_tracked"] == 6
 
@@ -313,7 +328,7 @@ def test_a_second_ctrl_c_ends_at_once(train, monkeypatch):
 def test_a_diverging_run_says_what_to_try(train, without_pictures):
     """Status 1; what is saved is the model of the last sound epoch."""
     status, folder, _, err = train("--lr", "1e30", "--no-batch-norm")
-    line = one_line(err.splitlines(keepends=True)[0].replace("mytorch.train", "python -m mytorch.train", 1))
+    line = one_line(err.splitlines(keepends=True)[0])
 
     assert status == 1
     assert re.search(r"the loss is (nan|inf) in epoch 1: try a smaller --lr \(it was 1e\+30\) or --batch-norm", line)

@@ -210,7 +210,7 @@ def test_the_handouts_network_gives_the_same_statistics():
     # one batch an epoch: the order within it is of no account
     epochs = list(fit(ours, optimizer, Dataset(*parts, "numbers", 3), epochs=10, batch_size=30))
     sets = [(part.x, one_hot(part.y, 3, np.float64)) for part in parts]
-    validation = [nn_stats[2:] for nn_stats in zip(*handout.get_training_stats(theirs, sets, 10, 30), strict=True)]
+    validation = [stats[2:] for stats in zip(*handout.get_training_stats(theirs, sets, 10, 30), strict=True)]
 
     for row, (loss, error) in zip(epochs, validation, strict=True):
         assert row["val_loss"] == pytest.approx(loss, rel=1e-9)
