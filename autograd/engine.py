@@ -288,25 +288,20 @@ def _kind(x):
 # ----- backward -----
 
 
-def pull(root, seed, targets=None, wanted=None, create_graph=False, retain_graph=False):
-    """The cotangents that reach the leaves (or `targets`) when `root` has the cotangent `seed`.
+def pull(starts, targets=None, wanted=None, create_graph=False, retain_graph=False):
+    """The cotangents that reach the leaves (or `targets`) from those of `starts`, in one pass however many these are.
 
-    root:    the Node or Leaf to start from.
+    starts:  the (Node or Leaf, its cotangent) pairs to start from.
     targets: indices of nodes to stop at; all leaves when None.
     wanted:  indices of the nodes that lead to targets; all when None.
     Returns {index: (Node or Leaf, cotangent)}. A cotangent is dropped as soon as it is used, and so is what its
     node kept, unless retain_graph. Nothing is stored on the graph, so a failure leaves every gradient as it was.
     """
-    pending, queue = {root.index: [root, seed]}, [-root.index]  # index: [node, what its cotangent sums to so far]
-    arrived = {}
+    pending, queue, arrived = {}, [], {}  # pending: index -> [node, what its cotangent sums to so far]
+    pairs = starts
     with _set_mode(create_graph), Tensor._strict():
-        while queue:
-            index = -heappop(queue)
-            node, g = pending.pop(index)
-            if node.op is None or (targets is not None and index in targets):
-                arrived[index] = node, g
-                continue
-            for source, ct in node.pull(g, wanted, create_graph, retain_graph):
+        while True:
+            for source, ct in pairs:
                 index = source.index
                 entry = pending.get(index)
                 if entry is None:
@@ -318,15 +313,22 @@ def pull(root, seed, targets=None, wanted=None, create_graph=False, retain_graph
                 except FloatingPointError:  # inf - inf: two rules have told of it
                     with Tensor._quiet():
                         entry[1] = entry[1] + ct
-    return arrived
+            if not queue:
+                return arrived
+            index = -heappop(queue)
+            node, g = pending.pop(index)
+            if node.op is None or (targets is not None and index in targets):
+                arrived[index], pairs = (node, g), ()
+            else:
+                pairs = node.pull(g, wanted, create_graph, retain_graph)
 
 
-def paths(root, targets, since):
-    """(wanted, outside): the indices of nodes between `root` and `targets`, and whether `root` has other sources.
+def paths(roots, targets, since):
+    """(wanted, outside): the indices of nodes between `roots` and `targets`, and whether `roots` have other sources.
 
     since: a clock reading; nodes older than it were recorded before and are outside.
     """
-    nodes, stack, outside = {}, [root], False
+    nodes, stack, outside = {}, list(roots), False
     while stack:
         node = stack.pop()
         if node.index in nodes:

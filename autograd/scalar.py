@@ -41,7 +41,7 @@ class Value:
             raise RuntimeError("backward: this value was computed under no_grad, so nothing it came from is known")
         seed = Value(gradient) if create_graph and not isinstance(gradient, Value) else gradient
         retain_graph = create_graph if retain_graph is None else retain_graph
-        arrived = pull(self, seed, create_graph=create_graph, retain_graph=retain_graph)
+        arrived = pull([(self, seed)], create_graph=create_graph, retain_graph=retain_graph)
         for leaf, g in arrived.values():
             leaf.grad = leaf.grad + g
 
@@ -61,7 +61,9 @@ class Value:
         if args is None:
             raise freed(self)
         self.grad = g
-        ans, numbers = (self, args) if create_graph else (self.data, [a.data if isinstance(a, Value) else a for a in args])
+        ans, numbers = self, args
+        if not create_graph:
+            ans, numbers = self.data, [a.data if isinstance(a, Value) else a for a in args]
         pairs, i = [], -1
         for a in args:
             i += 1

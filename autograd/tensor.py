@@ -251,7 +251,7 @@ class Tensor:
             )
         seed = self._seed("backward", gradient, create_graph)
         retain_graph = create_graph if retain_graph is None else retain_graph
-        arrived = pull(self._node, seed, create_graph=create_graph, retain_graph=retain_graph)
+        arrived = pull([(self._node, seed)], create_graph=create_graph, retain_graph=retain_graph)
         seen = {id(seed)}
         with engine._set_mode(create_graph), _accumulating:
             for leaf, g in arrived.values():

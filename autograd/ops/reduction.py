@@ -27,8 +27,8 @@ def axes_of(axis, ndim):
 
 def count(shape, axis):
     """How many elements of `shape` go into one of the answer."""
-    if axis is None or type(axis) is int:
-        return math.prod(shape) if axis is None else shape[axis]
+    if axis is None:
+        return math.prod(shape)
     return math.prod(shape[a] for a in axes_of(axis, len(shape)))
 
 
@@ -36,11 +36,10 @@ def restore(y, shape, axis, keepdims):
     """`y`, which was reduced from `shape`, with the reduced axes as axes of size 1."""
     if keepdims or axis is None:  # a number broadcasts as it is
         return y
-    if type(axis) is int:  # nearly always: 0.5 µs, not 3
-        axis %= len(shape)
-        return y.reshape((*shape[:axis], 1, *shape[axis + 1 :]))
-    axes = axes_of(axis, len(shape))
-    return y.reshape(tuple(1 if i in axes else n for i, n in enumerate(shape)))
+    kept = list(shape)
+    for a in axis if isinstance(axis, (tuple, list)) else (axis,):
+        kept[a] = 1
+    return y.reshape(kept)
 
 
 def spread(g, shape, axis, keepdims):
