@@ -56,7 +56,7 @@ def tables(results, names):
     """Time, then both kinds of memory: a row a workload, a column a contender."""
     found = [n for n in names if any(n in r["contenders"] for r in results.values())]
     sections = [
-        f"Time of one step; the others as multiples of {REFERENCE}, medians over rounds\n\n{_table(results, found, _time)}",
+        f"Time of one step, of the others multiples of {REFERENCE}'s\n\n" + _table(results, found, _time),
         "Peak resident memory above what the imports took, MB\n\n" + _table(results, found, _megabytes("resident")),
         "Peak of what Python and numpy allocated, MB\n\n" + _table(results, found, _megabytes("traced")),
     ]
@@ -68,10 +68,12 @@ def _table(results, names, cell):
     for workload, result in results.items():
         rows.append([workload, *(cell(n, f) if (f := result["contenders"].get(n)) else "" for n in names)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["| " + " | ".join(f"{c:{'<' if k == 0 else '>'}{w}}" for k, (c, w) in enumerate(zip(r, widths, strict=True)))
-             + " |" for r in rows]  # fmt: skip
-    lines.insert(1, "|" + "|".join("-" * (w + 1) + ("-" if k == 0 else ":") for k, w in enumerate(widths)) + "|")
-    return "\n".join(lines)
+    lines = []
+    for head, *cells in rows:
+        aligned = [f"{head:<{widths[0]}}", *(f"{c:>{w}}" for c, w in zip(cells, widths[1:], strict=True))]
+        lines.append(f"| {' | '.join(aligned)} |")
+    rule = ["-" * (widths[0] + 2), *("-" * (w + 1) + ":" for w in widths[1:])]
+    return "\n".join([lines[0], f"|{'|'.join(rule)}|", *lines[1:]])
 
 
 def _time(name, figures):
@@ -84,9 +86,7 @@ def _megabytes(kind):
 
 def duration(seconds):
     """Three digits and a unit."""
-    for unit, size in (("s", 1), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size:
-            break
+    unit, size = next((row for row in (("s", 1), ("ms", 1e-3)) if seconds >= row[1]), ("µs", 1e-6))
     return f"{seconds / size:.3g} {unit}"
 
 

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from statistics import median
 
@@ -43,10 +43,8 @@ class Process:
         return json.loads(line)
 
     def ask(self, *command):
-        try:
+        with suppress(BrokenPipeError):  # answer() tells why
             print(json.dumps(command), file=self.child.stdin, flush=True)
-        except BrokenPipeError:
-            pass  # answer() tells why
         return self.answer()
 
     def __enter__(self):
@@ -116,10 +114,11 @@ def _start(process, contender, running, folder):
 
 
 def _traced(workload, contender, threads, flags):
-    with tempfile.TemporaryDirectory() as folder:
-        with Process(contender.name, workload.name, threads, folder, "--trace", *flags) as process:
-            process.answer()
-            return process.ask("memory", None)["bytes"]
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        process = stack.enter_context(Process(contender.name, workload.name, threads, folder, "--trace", *flags))
+        process.answer()
+        return process.ask("memory", None)["bytes"]
 
 
 def _arrays(path):

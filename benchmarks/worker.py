@@ -26,6 +26,7 @@ def run(contender, workload, flags):
     """Yields the answers, the first one to the start."""
     package()
     import numpy.random  # noqa: F401 (so that it is not counted as memory of the first workload)
+
     from benchmarks import contenders, workloads
 
     contender, workload = contenders.by_name(contender), workloads.by_name(workload)

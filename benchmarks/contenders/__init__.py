@@ -28,7 +28,7 @@ class Contender(NamedTuple):
 
 # fmt: off
 CONTENDERS = [
-    Contender("numpy", "by_hand", "numpy", "hand-written in numpy, derivatives by hand: what the others are divided by"),
+    Contender("numpy", "by_hand", "numpy", "hand-written in numpy, derivatives by hand: the yardstick"),
     Contender("blas", "blas", "numpy", "its matrix products alone, into buffers: the limit", checked=False),
     Contender("eager", "eager", "mytorch", "this library"),
     Contender("compiled", "compiled", "mytorch", "this library, the step through mt.compile"),

@@ -3,10 +3,11 @@
 from types import SimpleNamespace
 
 import autograd.numpy as np
+
 from autograd import grad, value_and_grad
 
-from . import functions
 from ..workloads import MOMENTUM
+from . import functions
 
 lib = SimpleNamespace(
     np=np,

@@ -8,8 +8,8 @@ import mytorch as mt
 from mytorch import nn
 from mytorch.train.optim import SGD
 
-from . import functions
 from ..workloads import LR, MOMENTUM
+from . import functions
 
 KINDS = ["mlp", "chain", "elementwise", "hvp", "lstm", "transformer", "scalar"]
 

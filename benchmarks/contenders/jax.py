@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import functions
 from ..workloads import MOMENTUM
+from . import functions
 
 jax.config.update("jax_enable_x64", True)  # what is float32 stays float32
 

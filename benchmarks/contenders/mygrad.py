@@ -8,8 +8,8 @@ from mygrad.nnet.activations import relu, sigmoid
 from mygrad.nnet.layers import batchnorm
 from mygrad.nnet.losses import softmax_crossentropy
 
-from . import functions
 from ..workloads import EPS, MOMENTUM
+from . import functions
 
 mg.turn_memory_guarding_off()
 

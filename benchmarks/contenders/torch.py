@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from . import functions
 from ..workloads import EPS, LR, MOMENTUM
+from . import functions
 
 array = torch.from_numpy
 
