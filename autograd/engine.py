@@ -122,48 +122,58 @@ class Node:
                 if source is not None:
                     yield i, source
 
-    def free(self):
-        self.parents = self.args = self.kwargs = self.ans = None
+    def pull(self, g, wanted, create_graph, retain_graph):
+        """The (source, cotangent) pairs of this node, given the cotangent `g` of its answer; then frees the node.
 
-    def pull(self, g, wanted, create_graph):
-        """The (source, cotangent) pairs of this node, given the cotangent `g` of its answer."""
-        if self.parents is None:
+        The hot loop of every backward, so it is written out: a call less for each argument is 0.1 µs of some 2.
+        """
+        parents, args, ans, kwargs, rules = self.parents, self.args, self.ans, self.kwargs, self.op.rules
+        if parents is None:
             raise freed(self)
         if self.index < Leaf.last_change:
             self._check_unchanged()
-        args, ans = self.args, self.ans if self.ans is not None else self
+        if ans is None:  # not kept: a rule may still ask for its shape
+            ans = self
         if create_graph:
-            args = tuple(map(_rewrap, args, self.parents))
+            args = tuple(map(_rewrap, args, parents))
             ans = ans if ans is self else wrap(ans, self)
-        pairs = []
-        for i, parent in enumerate(self.parents):
+        pairs, i = [], -1
+        for parent in parents:
+            i += 1
             if parent is None:
                 continue
             if type(parent) is tuple:
-                cotangents = self._apply_rule(i, g, ans, args)
-                if not isinstance(cotangents, (list, tuple)) or len(cotangents) != len(parent):
-                    raise self._wrong_rule(i, f"a list of {len(parent)} arrays", cotangents)
-                for source, ct in zip(parent, cotangents, strict=True):
-                    if source is not None:
-                        pairs.append((source, self._fit(ct, source, i)))
+                pairs += self._pull_sequence(i, parent, g, ans, args)
             elif wanted is None or parent.index in wanted:
-                ct = self._apply_rule(i, g, ans, args)
                 try:
-                    if ct.shape != parent.shape or ct.dtype is not parent.dtype:
+                    ct = rules[i](g, ans, *args, **kwargs) if kwargs else rules[i](g, ans, *args)
+                except FloatingPointError as trouble:  # a singular point
+                    ct = Tensor._singular(self, rules[i], g, ans, args, trouble)
+                try:
+                    if ct.dtype is not parent.dtype or ct.shape != parent.shape:
                         ct = self._fit(ct, parent, i)
                 except AttributeError:
                     raise self._wrong_rule(i, f"an array of shape {parent.shape}", ct) from None
                 pairs.append((parent, ct))
         if create_graph:  # a rule may give a constant
             pairs = [(source, ct if isinstance(ct, Tensor) else wrap(ct)) for source, ct in pairs]
+        if not retain_graph:
+            self.parents = self.args = self.kwargs = self.ans = None
         return pairs
 
-    def _apply_rule(self, i, g, ans, args):
-        rule = self.op.rules[i]
+    def _pull_sequence(self, i, parents, g, ans, args):
+        """The pairs of an argument that is a sequence."""
         try:
-            return rule(g, ans, *args, **self.kwargs) if self.kwargs else rule(g, ans, *args)
-        except FloatingPointError as trouble:  # a singular point
-            return Tensor._singular(self, rule, g, ans, args, trouble)
+            cotangents = self.op.rules[i](g, ans, *args, **(self.kwargs or {}))
+        except FloatingPointError as trouble:
+            cotangents = Tensor._singular(self, self.op.rules[i], g, ans, args, trouble)
+        if not isinstance(cotangents, (list, tuple)) or len(cotangents) != len(parents):
+            raise self._wrong_rule(i, f"a list of {len(parents)} arrays", cotangents)
+        return [
+            (source, self._fit(ct, source, i))
+            for source, ct in zip(parents, cotangents, strict=True)
+            if source is not None
+        ]
 
     def _fit(self, ct, source, i):
         """`ct` in the shape and dtype of the argument it belongs to: summed where the argument was broadcast."""
@@ -185,6 +195,8 @@ class Node:
 
     def _unbroadcast(self, ct, shape, i):
         extra = len(ct.shape) - len(shape)
+        if extra == 1 and ct.shape[1:] == shape:  # a bias: 1.5 µs where the general way takes 4
+            return ct.sum(axis=0)
         kept = ct.shape[max(extra, 0) :]
         if extra < 0 or any(m not in (n, 1) for m, n in zip(shape, kept, strict=True)):
             raise ValueError(
@@ -276,46 +288,47 @@ def _kind(x):
 # ----- backward -----
 
 
-def pull(root, seed, targets=None, wanted=None, create_graph=False, retain_graph=False):
-    """The cotangents that reach the leaves (or `targets`) when `root` has the cotangent `seed`.
+def pull(starts, targets=None, wanted=None, create_graph=False, retain_graph=False):
+    """The cotangents that reach the leaves (or `targets`) from those of `starts`, in one pass however many these are.
 
-    root:    the Node or Leaf to start from.
+    starts:  the (Node or Leaf, its cotangent) pairs to start from.
     targets: indices of nodes to stop at; all leaves when None.
     wanted:  indices of the nodes that lead to targets; all when None.
     Returns {index: (Node or Leaf, cotangent)}. A cotangent is dropped as soon as it is used, and so is what its
     node kept, unless retain_graph. Nothing is stored on the graph, so a failure leaves every gradient as it was.
     """
-    pending, cotangents, queue = {root.index: root}, {root.index: seed}, [-root.index]
-    arrived = {}
+    pending, queue, arrived = {}, [], {}  # pending: index -> [node, what its cotangent sums to so far]
+    pairs = starts
     with _set_mode(create_graph), Tensor._strict():
-        while queue:
-            index = -heappop(queue)
-            node, g = pending.pop(index), cotangents.pop(index)
-            if node.op is None or (targets is not None and index in targets):
-                arrived[index] = node, g
-                continue
-            for source, ct in node.pull(g, wanted, create_graph):
+        while True:
+            for source, ct in pairs:
                 index = source.index
-                if index in cotangents:
-                    try:
-                        cotangents[index] = cotangents[index] + ct
-                    except FloatingPointError:  # inf - inf: two rules have told of it
-                        with Tensor._quiet():
-                            cotangents[index] = cotangents[index] + ct
-                else:
-                    pending[index], cotangents[index] = source, ct
+                entry = pending.get(index)
+                if entry is None:
+                    pending[index] = [source, ct]
                     heappush(queue, -index)
-            if not retain_graph:
-                node.free()
-    return arrived
+                    continue
+                try:
+                    entry[1] = entry[1] + ct
+                except FloatingPointError:  # inf - inf: two rules have told of it
+                    with Tensor._quiet():
+                        entry[1] = entry[1] + ct
+            if not queue:
+                return arrived
+            index = -heappop(queue)
+            node, g = pending.pop(index)
+            if node.op is None or (targets is not None and index in targets):
+                arrived[index], pairs = (node, g), ()
+            else:
+                pairs = node.pull(g, wanted, create_graph, retain_graph)
 
 
-def paths(root, targets, since):
-    """(wanted, outside): the indices of nodes between `root` and `targets`, and whether `root` has other sources.
+def paths(roots, targets, since):
+    """(wanted, outside): the indices of nodes between `roots` and `targets`, and whether `roots` have other sources.
 
     since: a clock reading; nodes older than it were recorded before and are outside.
     """
-    nodes, stack, outside = {}, [root], False
+    nodes, stack, outside = {}, list(roots), False
     while stack:
         node = stack.pop()
         if node.index in nodes:
@@ -567,6 +580,41 @@ def _binary(op):
 _ONE, _BOTH, _FIRST, _SECOND = (True,), (True, True), (True, False), (False, True)
 
 
+def _first(op):
+    """For one array, named `x`, and options after it that are no Tensors: `sum(x, axis)`, `x[index]`."""
+    f, general = op.f, _general(op)
+
+    def apply(x, *options, **kwargs):
+        if any(map(_holds_tensor, options)) or (kwargs and any(map(_holds_tensor, kwargs.values()))):
+            return general(x, *options, **kwargs)
+        if not isinstance(x, Tensor):
+            return general(x, *options, **kwargs) if _holds_tensor(x) else _plain(op, (x, *options), kwargs)
+        a, parent = x._data, x._node
+        try:
+            ans = Tensor._coerce(f(a, *options, **kwargs))
+        except Exception as error:
+            op.fail(error, (x, *options), kwargs)
+        out = new(Tensor)
+        out._data = ans
+        if parent is None or not mode.enabled:
+            out._node = None
+            return out
+        mask = (True,) + (False,) * len(options)
+        _, keep, keep_ans = op.plans.get(mask) or op.plan(mask)
+        out._node = Node(
+            op,
+            (parent,) + (None,) * len(options),
+            (a if keep[0] else parent, *options),
+            kwargs,
+            ans if keep_ans else None,
+            ans.shape,
+            ans.dtype,
+        )
+        return out
+
+    return apply
+
+
 def _general(op):
     f = op.f
 
@@ -632,4 +680,10 @@ def _positional(op, args, kwargs):
 
 
 def _holds_tensor(a):
-    return isinstance(a, Tensor) or (type(a) in (list, tuple) and any(isinstance(x, Tensor) for x in a))
+    if isinstance(a, Tensor):
+        return True
+    if type(a) is tuple or type(a) is list:
+        for x in a:  # a loop: any() of a generator takes 0.3 µs more
+            if isinstance(x, Tensor):
+                return True
+    return False

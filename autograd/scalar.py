@@ -41,7 +41,7 @@ class Value:
             raise RuntimeError("backward: this value was computed under no_grad, so nothing it came from is known")
         seed = Value(gradient) if create_graph and not isinstance(gradient, Value) else gradient
         retain_graph = create_graph if retain_graph is None else retain_graph
-        arrived = pull(self, seed, create_graph=create_graph, retain_graph=retain_graph)
+        arrived = pull([(self, seed)], create_graph=create_graph, retain_graph=retain_graph)
         for leaf, g in arrived.values():
             leaf.grad = leaf.grad + g
 
@@ -56,26 +56,32 @@ class Value:
         """The (argument number, Value) pairs that gradients flow to."""
         return ((i, a) for i, a in enumerate(self.args or ()) if isinstance(a, Value))
 
-    def pull(self, g, wanted, create_graph):
-        if self.args is None:
+    def pull(self, g, wanted, create_graph, retain_graph):
+        args, rules = self.args, self.op.rules
+        if args is None:
             raise freed(self)
         self.grad = g
-        ans = self if create_graph else self.data
-        args = self.args if create_graph else [a.data if isinstance(a, Value) else a for a in self.args]
-        return [(a, self._apply_rule(i, g, ans, args)) for i, a in self.sources()]
+        ans, numbers = self, args
+        if not create_graph:
+            ans, numbers = self.data, [a.data if isinstance(a, Value) else a for a in args]
+        pairs, i = [], -1
+        for a in args:
+            i += 1
+            if isinstance(a, Value):
+                try:
+                    ct = rules[i](g, ans, *numbers)
+                except ArithmeticError:
+                    ct = self._singular(g, numbers)
+                pairs.append((a, ct if ct.__class__ is float or isinstance(ct, Value) else float(ct)))
+        if not retain_graph:
+            self.args = None
+        return pairs
 
-    def _apply_rule(self, i, g, ans, args):
-        try:
-            ct = self.op.rules[i](g, ans, *args)
-        except ArithmeticError:
-            if g == 0:  # nothing flows back through what was not used
-                return g
-            at = ", ".join(map(str, args))
-            raise ZeroDivisionError(f"backward of {self.op.name}: there is no derivative at {at}") from None
-        return ct if isinstance(ct, Value) else float(ct)
-
-    def free(self):
-        self.args = None
+    def _singular(self, g, numbers):
+        if g == 0:  # nothing flows back through what was not used
+            return g
+        at = ", ".join(map(str, numbers))
+        raise ZeroDivisionError(f"backward of {self.op.name}: there is no derivative at {at}") from None
 
     # ----- the number -----
 

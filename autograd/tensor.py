@@ -251,12 +251,12 @@ class Tensor:
             )
         seed = self._seed("backward", gradient, create_graph)
         retain_graph = create_graph if retain_graph is None else retain_graph
-        arrived = pull(self._node, seed, create_graph=create_graph, retain_graph=retain_graph)
+        arrived = pull([(self._node, seed)], create_graph=create_graph, retain_graph=retain_graph)
         seen = {id(seed)}
-        for leaf, g in arrived.values():
-            if not create_graph:
-                g = wrap(_own(g, seen))
-            with engine._set_mode(create_graph), _accumulating:
+        with engine._set_mode(create_graph), _accumulating:
+            for leaf, g in arrived.values():
+                if not create_graph:
+                    g = wrap(_own(g, seen))
                 leaf.grad = g if leaf.grad is None else leaf.grad + g
 
     def _seed(self, who, gradient, create_graph):
@@ -267,7 +267,8 @@ class Tensor:
                     f"backward: a gradient starts from one number, this tensor has shape {self.shape}; "
                     "call .sum() or .mean() first, or pass backward(gradient)"
                 )
-            gradient = np.ones_like(self._data)
+            gradient = np.ones(self._data.shape, self._data.dtype)
+            return wrap(gradient) if create_graph else gradient
         raw = np.asarray(gradient._data if isinstance(gradient, Tensor) else gradient)
         its, whose = ("gradient", "tensor") if who == "backward" else ("cotangent", "answer")
         if raw.dtype.kind not in "fiub":

@@ -167,10 +167,9 @@ class Trace:
             self.y = tree_map(self._as_tensor, f(*traced, **(kwargs or {})))
         self.leaves = flatten(self.inputs)[0]
         self.targets = {node.index for node in self.leaves}
-        self.paths = [paths(y._node, self.targets, self.since) if y._node else None for y in flatten(self.y)[0]]
-        self.alive = recording and (
-            any(isinstance(node, Node) for node in self.leaves) or any(p[1] for p in self.paths if p)
-        )
+        roots = [y._node for y in flatten(self.y)[0] if y._node is not None]
+        self.wanted, outside = paths(roots, self.targets, self.since)
+        self.alive = recording and (outside or any(isinstance(node, Node) for node in self.leaves))
 
     def pullback(self, g, record=None):
         """The cotangents of the differentiated arguments, Tensors, from the cotangent `g` of the answer.
@@ -185,15 +184,11 @@ class Trace:
         if record is None:
             record = self.alive or _has_history(cotangents)
         record = record and engine.is_grad_enabled()
-        totals = {}
         with engine._set_mode(record):
-            for y, path, ct in zip(answers, self.paths, cotangents, strict=True):
-                seed = y._seed(self.who, ct, record)
-                if path is None or y._node.index not in path[0]:
-                    continue
-                for index, (_, got) in pull(y._node, seed, self.targets, path[0], record, retain_graph=True).items():
-                    got = got if isinstance(got, Tensor) else wrap(got)
-                    totals[index] = totals[index] + got if index in totals else got
+            seeds = [(y._node, y._seed(self.who, ct, record)) for y, ct in zip(answers, cotangents, strict=True)]
+        starts = [(node, seed) for node, seed in seeds if node is not None and node.index in self.wanted]
+        arrived = pull(starts, self.targets, self.wanted, record, retain_graph=True)
+        totals = {index: got if isinstance(got, Tensor) else wrap(got) for index, (_, got) in arrived.items()}
         for node in self.leaves:  # what no path leads to
             if node.index not in totals:
                 totals[node.index] = wrap(np.zeros(node.shape, node.dtype))

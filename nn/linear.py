@@ -33,12 +33,13 @@ class Linear(Module):
             init.uniform_(self.bias, -bound, bound, rng=rng)
 
     def forward(self, x):
-        x = in_dtype_of(x, self.weight)
+        weight, bias = self.weight, self.bias
+        x = in_dtype_of(x, weight)
         if x.shape[-1:] != (self.in_features,):
             has = f"{x.shape[-1]} features, {x.shape}" if x.shape else "no axis"
             raise ValueError(f"Linear: the input has {has}; in_features is {self.in_features}")
-        y = inner(x, self.weight)
-        return y if self.bias is None else y + self.bias
+        y = inner(x, weight)
+        return y if bias is None else y + bias
 
     def extra_repr(self):
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"

@@ -94,7 +94,6 @@ class Optimizer:
         groups = _grouped(type(self).__name__, params, options)
         self.param_groups = [{"params": group["params"], **self._options(group)} for group in groups]
         self.state = {}  # parameter -> what the optimizer remembers of it
-        self._scratch = {}  # (shape, dtype) -> memory that holds nothing between two updates
 
     def _options(self, group):
         """The options of a group, checked."""
@@ -116,16 +115,14 @@ class Optimizer:
         where = users_line()
         for group in self.param_groups:
             for param in group["params"]:
-                if not param.requires_grad or param.grad is None:
+                g = param.grad
+                if g is None or not param.requires_grad:
                     continue
                 p, state = param._writable(where), self.state.get(param)
                 if state is None:
                     state = self.state[param] = {}
-                key = p.shape, p.dtype
-                t = self._scratch.get(key)
-                if t is None:
-                    t = self._scratch[key] = np.empty_like(p)
-                self._move(p, param.grad._data, state, t, group)
+                t = np.empty_like(p)  # kept from step to step, it would add to the peak of the backward pass
+                self._move(p, g._data, state, t, group)
 
     def zero_grad(self):
         """Takes the gradients away: `grad` is None until the next backward."""

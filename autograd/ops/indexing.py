@@ -33,13 +33,13 @@ def _getitem(x, index):
     return x[index]
 
 
-def _add_at(y, index, shape):
-    """Zeros of `shape` with `y` added at `index`; where an element occurs twice in the index, both are added."""
-    out = np.zeros(shape, getattr(y, "dtype", None))
+def _add_at(x, index, shape):
+    """Zeros of `shape` with `x` added at `index`; where an element occurs twice in the index, both are added."""
+    out = np.zeros(shape, getattr(x, "dtype", None))
     if is_basic(index):
-        out[index] = y
+        out[index] = x
     else:
-        np.add.at(out, index, y)
+        np.add.at(out, index, x)
     return out
 
 
@@ -66,9 +66,10 @@ getitem = op(
     _getitem,
     lambda g, ans, x, index: add_at(g, index, x.shape),
     name="getitem",
+    arity="options",
     view=lambda args: is_basic(args[1]),
 )
-add_at = op(_add_at, lambda g, ans, y, index, shape: getitem(g, index), name="add_at")
+add_at = op(_add_at, lambda g, ans, x, index, shape: getitem(g, index), name="add_at", arity="options")
 setitem = op(
     _setitem,
     lambda g, ans, x, index, y: setitem(g, index, 0),

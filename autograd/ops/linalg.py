@@ -75,7 +75,8 @@ def _last_sizes(args, kwargs):
 
 def _inner(x, y):
     """The sums of products over the last axes of `x` and `y`: for matrices x @ y.T, without a transpose."""
-    if not (np.ndim(x) and np.ndim(y)):
+    x, y = np.asarray(x), np.asarray(y)
+    if not (x.ndim and y.ndim):
         raise ValueError
     return np.inner(x, y)
 
@@ -88,7 +89,7 @@ def _inner_x(g, ans, x, y):
 
 def _inner_y(g, ans, x, y):
     if g.ndim == x.ndim == 2:
-        return swapaxes(g, 0, 1) @ x
+        return g.T @ x
     return tensordot(g, x, (_leading(x), _leading(x)))
 
 

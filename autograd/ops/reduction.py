@@ -27,6 +27,8 @@ def axes_of(axis, ndim):
 
 def count(shape, axis):
     """How many elements of `shape` go into one of the answer."""
+    if axis is None:
+        return math.prod(shape)
     return math.prod(shape[a] for a in axes_of(axis, len(shape)))
 
 
@@ -34,8 +36,10 @@ def restore(y, shape, axis, keepdims):
     """`y`, which was reduced from `shape`, with the reduced axes as axes of size 1."""
     if keepdims or axis is None:  # a number broadcasts as it is
         return y
-    axes = axes_of(axis, len(shape))
-    return reshape(y, tuple(1 if i in axes else n for i, n in enumerate(shape)))
+    kept = list(shape)
+    for a in axis if isinstance(axis, (tuple, list)) else (axis,):
+        kept[a] = 1
+    return y.reshape(kept)
 
 
 def spread(g, shape, axis, keepdims):
@@ -72,12 +76,14 @@ sum = op(
     _sum,
     lambda g, ans, x, axis=None, keepdims=False: spread(g, x.shape, axis, keepdims),
     name="sum",
+    arity="options",
     numpy=np.sum,
 )
 mean = op(
     _mean,
     lambda g, ans, x, axis=None, keepdims=False: spread(g / count(x.shape, axis), x.shape, axis, keepdims),
     name="mean",
+    arity="options",
     numpy=np.mean,
 )
 cumsum = op(_cumsum, _cumsum_rule, name="cumsum", numpy=np.cumsum)
@@ -146,8 +152,8 @@ def _extreme_rule(g, ans, x, axis=None, keepdims=False):
     return restore(g, x.shape, axis, keepdims) * chosen / ties.astype(g.dtype)
 
 
-max = op(_max, _extreme_rule, name="max", numpy=(np.max, np.amax))
-min = op(_min, _extreme_rule, name="min", numpy=(np.min, np.amin))
+max = op(_max, _extreme_rule, name="max", arity="options", numpy=(np.max, np.amax))
+min = op(_min, _extreme_rule, name="min", arity="options", numpy=(np.min, np.amin))
 
 # ----- products -----
 

@@ -54,6 +54,17 @@ def inverse(axes):
 
 def _broadcast_to(x, shape):
     """`x` repeated to `shape`: a read-only view."""
+    x = np.asarray(x)
+    if type(shape) is tuple and x.size and x.flags.c_contiguous:  # the same in 1.3 µs: np.broadcast_to takes 5
+        strides = [0] * (len(shape) - x.ndim)
+        for n, m, stride in zip(x.shape, shape[len(strides) :], x.strides, strict=False):
+            if n != m and n != 1:
+                break
+            strides.append(stride if n == m else 0)
+        if len(strides) == len(shape):
+            view = np.ndarray(shape, x.dtype, x, 0, strides)
+            view.flags.writeable = False
+            return view
     return np.broadcast_to(x, shape)
 
 
@@ -65,6 +76,7 @@ reshape = op(
     _reshape,
     lambda g, ans, x, shape: reshape(g, x.shape),
     name="reshape",
+    arity="options",
     numpy=np.reshape,
     view=True,
     explain=_wrong_count,
@@ -73,6 +85,7 @@ transpose = op(
     _transpose,
     lambda g, ans, x, axes=None: transpose(g, inverse(axes)),
     name="transpose",
+    arity="options",
     numpy=(np.transpose, np.permute_dims),
     view=True,
 )
@@ -88,6 +101,7 @@ broadcast_to = op(  # the engine sums the cotangent back: it sees a broadcast ar
     _broadcast_to,
     lambda g, ans, x, shape: g,
     name="broadcast_to",
+    arity="options",
     numpy=np.broadcast_to,
     view=True,
     explain=_does_not_fit,
