@@ -77,12 +77,12 @@ def verdicts(problem, analytic, slopes, moves, witness, rtol, sway=0):
     slope, bar, left, right, kind = slopes
     with np.errstate(invalid="ignore", over="ignore"):
         lost = rtol * np.abs(slope) + np.where(sway <= 1e-4 * np.abs(slope), sway, 0)
-        allowed = bar + lost
-        right_answer = np.abs(analytic - slope) <= allowed
         size = np.where(problem.x == 0, problem.typical, np.abs(problem.x))
         answer = np.abs(problem.value(problem.x))[:, None]
         matters = np.maximum(answer, (np.abs(slope) * size).max(1, keepdims=True, initial=0)) / size
         matters = np.where(np.isfinite(matters), matters, 0)
+        allowed = bar + lost + 4 * EPS * matters
+        right_answer = np.abs(analytic - slope) <= allowed
         sharp = bar <= np.maximum(SHARP * np.abs(slope), FLAT * matters)
         seen, sharp = bar <= SHARP * np.abs(slope), sharp | ~moves
         confirmed = np.abs(analytic - witness) <= lost
