@@ -144,7 +144,8 @@ def test_the_message_shows_both_numbers():
     with pytest.raises(mt.GradcheckError) as caught:
         mt.gradcheck(cube(WRONG["wrong at one element"]), X)
     message = str(caught.value)
-    rule, differences = (float(re.search(rf"{name} +([-+.e\d]+)", message)[1]) for name in ("rule says", "differences say"))
+    number = lambda name: float(re.search(rf"{name} +([-+.e\d]+)", message)[1])
+    rule, differences = number("rule says"), number("differences say")
 
     assert rule == pytest.approx(3 * X[2] ** 2 * 1.001, rel=1e-9)
     assert differences == pytest.approx(3 * X[2] ** 2, rel=1e-7)

@@ -6,6 +6,7 @@ import struct
 
 import numpy as np
 import pytest
+
 from mytorch.train import data
 from mytorch.train.data import DataError, MissingDataError
 
