@@ -195,7 +195,7 @@ class Node:
 
     def _unbroadcast(self, ct, shape, i):
         extra = len(ct.shape) - len(shape)
-        if extra == 1 and ct.shape[1:] == shape:  # a bias: 1.5 µs where the general way takes 4
+        if extra == 1 and ct.shape[1:] == shape:  # a bias: 2.4 µs, the general way takes 3.0
             return ct.sum(axis=0)
         kept = ct.shape[max(extra, 0) :]
         if extra < 0 or any(m not in (n, 1) for m, n in zip(shape, kept, strict=True)):

@@ -44,8 +44,8 @@ def test_the_version_is_that_of_the_distribution():
 
 
 def test_setup_cfg_lists_the_packages_on_disk():
-    """Every folder with an __init__.py, and no other: a wheel has them all."""
-    tops = [p.parent for p in CHECKOUT.glob("[!.]*/__init__.py")]
+    """Every folder with an __init__.py, and no other: a wheel has them all. Benchmarks run from a checkout alone."""
+    tops = [p.parent for p in CHECKOUT.glob("[!.]*/__init__.py") if p.parent.name != "benchmarks"]
     on_disk = {p.parent.relative_to(CHECKOUT) for top in tops for p in top.rglob("__init__.py")}
     listed = setup()["options"]["packages"].split()
 

@@ -37,7 +37,7 @@ def mlp(params, batch_norm, activation, compile=as_it_is):
         return loss
 
     def step(x, y, lr):
-        optimizer.lr = lr
+        optimizer.param_groups[0]["lr"] = lr
         return train(x, y).data
 
     return step, lambda: [p.data for p in model.parameters()]
