@@ -1,8 +1,9 @@
 """Reverse-mode automatic differentiation: one engine, one table of rules, two carriers (Tensor and Value)."""
 
 from . import ops, transforms
-from .engine import defvjp, enable_grad, is_grad_enabled, no_grad, primitive
+from .engine import defvjp, primitive
 from .gradcheck import GradcheckError, gradcheck
+from .graph import enable_grad, is_grad_enabled, no_grad
 from .ops import *
 from .scalar import Value
 from .tensor import Tensor, tensor

@@ -6,7 +6,7 @@ import operator
 import numpy as np
 
 from . import ops
-from .engine import clock, freed, mode, new, pull
+from .graph import clock, freed, mode, new, pull
 
 __all__ = ["Value"]
 

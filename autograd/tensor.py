@@ -6,8 +6,8 @@ import warnings
 
 import numpy as np
 
-from . import engine, ops
-from .engine import Leaf, mode, pull, wrap
+from . import engine, graph, ops
+from .graph import Leaf, mode, pull, wrap
 
 __all__ = ["Tensor", "tensor"]
 
@@ -253,7 +253,7 @@ class Tensor:
         retain_graph = create_graph if retain_graph is None else retain_graph
         arrived = pull([(self._node, seed)], create_graph=create_graph, retain_graph=retain_graph)
         seen = {id(seed)}
-        with engine._set_mode(create_graph), _accumulating:
+        with graph._set_mode(create_graph), _accumulating:
             for leaf, g in arrived.values():
                 if not create_graph:
                     g = wrap(_own(g, seen))

@@ -8,8 +8,9 @@ import functools
 
 import numpy as np
 
-from . import engine, ops
-from .engine import Leaf, Node, Op, _kind, clock, defvjp, paths, pull, wrap
+from . import engine, graph, ops
+from .engine import Op, defvjp
+from .graph import Leaf, Node, _kind, clock, paths, pull, wrap
 from .tensor import Tensor
 from .tree import flatten, tree_map
 
@@ -157,8 +158,8 @@ class Trace:
         self.who, self.f = who, f
         self.given = [args[i] for i in argnums]
         self.plain = not any(isinstance(x, Tensor) for x in flatten((args, others))[0])
-        recording, self.since = engine.is_grad_enabled(), next(clock)
-        with engine.enable_grad():
+        recording, self.since = graph.is_grad_enabled(), next(clock)
+        with graph.enable_grad():
             traced = list(args)
             for i, x in zip(argnums, self.given, strict=True):
                 traced[i] = tree_map(lambda x: _fresh(who, x, recording), x)
@@ -183,8 +184,8 @@ class Trace:
             )
         if record is None:
             record = self.alive or _has_history(cotangents)
-        record = record and engine.is_grad_enabled()
-        with engine._set_mode(record):
+        record = record and graph.is_grad_enabled()
+        with graph._set_mode(record):
             seeds = [(y._node, y._seed(self.who, ct, record)) for y, ct in zip(answers, cotangents, strict=True)]
         starts = [(node, seed) for node, seed in seeds if node is not None and node.index in self.wanted]
         arrived = pull(starts, self.targets, self.wanted, record, retain_graph=True)

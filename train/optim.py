@@ -18,7 +18,7 @@ from numbers import Real
 import numpy as np
 
 from ..autograd import Tensor
-from ..autograd.engine import users_line
+from ..autograd.graph import users_line
 
 __all__ = ["SCHEDULES", "SGD", "Adam", "AdamW", "Optimizer"]
 

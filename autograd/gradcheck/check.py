@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from ..engine import enable_grad
+from ..graph import enable_grad
 from . import blame, rules
 from .judge import RTOL, judge
 from .probe import probe

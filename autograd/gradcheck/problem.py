@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..engine import enable_grad, no_grad, wrap
+from ..graph import enable_grad, no_grad, wrap
 from ..scalar import Value
 from ..tensor import Tensor
 from ..transforms import Trace
