@@ -328,6 +328,11 @@ def _general(op):
         live, keep, keep_ans = op.plans.get(mask) or op.plan(mask)
         if True not in live:
             return wrap(ans)
+        if ans.dtype.kind != "f":  # its cotangents would be rounded to integers
+            raise TypeError(
+                f"{op.name}: the answer has dtype {ans.dtype}, through which no gradient flows, and an argument "
+                "requires grad; convert to a floating dtype first, or detach() the argument"
+            )
         parents = tuple(p if alive else None for p, alive in zip(parents, live, strict=True))
         kept = tuple(
             a if k or (p is None and not hasattr(a, "shape")) else p

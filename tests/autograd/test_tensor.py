@@ -742,6 +742,15 @@ def test_requires_grad_switched_off_and_on_keeps_the_gradients_way():
     np.testing.assert_array_equal(x.grad.numpy(), [2.0, 4.0])
 
 
+def test_an_integer_tensor_takes_nothing_that_requires_grad():
+    """Its gradient would be lost: a TypeError says so, and the tensor keeps its value."""
+    x, w = mt.tensor([1, 2, 3]), leaf([0.5])
+    with pytest.raises(TypeError, match=r"setitem: .*int64.*no gradient flows.*detach\(\)"):
+        x[:1] = w
+
+    np.testing.assert_array_equal(x.numpy(), [1, 2, 3])
+
+
 def test_grad_can_be_set():
     """To an array or Tensor of the tensor's shape, in whose dtype it is kept, or to None."""
     x = leaf([1.0, 2.0], np.float32)
