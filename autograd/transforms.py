@@ -208,7 +208,7 @@ class Trace:
     def _as_tensor(self, y):
         if isinstance(y, Tensor):
             return y
-        data = None if y is None else np.asarray(y)
+        data = None if y is None else Tensor._coerce(y)
         if data is None or data.dtype.kind not in "fiub":
             raise TypeError(f"{self.who}: {_name(self.f)} returned {_kind(y)}; return tensors, arrays or numbers")
         return wrap(data)
@@ -222,7 +222,7 @@ def _fresh(who, x, recording):
     """The Tensor of one differentiated leaf, with a node of its own."""
     if isinstance(x, Tensor) and x._node is not None and recording:
         return _boundary(x)
-    data = x._data if isinstance(x, Tensor) else np.array(x)  # a copy: the caller may change his before a pullback
+    data = x._data if isinstance(x, Tensor) else Tensor._copied(x)  # the caller may change his
     if data.dtype.kind != "f":
         raise TypeError(
             f"{who}: an argument to differentiate by has dtype {data.dtype}, only real floating ones can; "
