@@ -15,8 +15,12 @@ from .program import Source, Statement, Var, variables
 __all__ = ["Plan"]
 
 MISSING = -1
-LARGE = 1 << 20  # bytes: elementwise statements on arrays from here on run in blocks
-BLOCK = 1 << 19  # bytes of a block: about a cache of the second level
+LARGE = 1 << 17  # bytes: elementwise statements on arrays from here on may run in blocks
+FEW = 5  # arrays: blocks of so many stay in a cache of the second level
+BLOCK = {
+    True: 1 << 16,
+    False: 1 << 19,
+}  # bytes of a block, whether the arrays are few or not: measured, on 1 MB of cache
 
 ALIGN = 64  # bytes, a cache line
 WRITES_OUT = {np.concatenate, np.where}
@@ -266,10 +270,14 @@ class Plan:
                 continue
             if s is not None and s.kind == "view":
                 continue
-            if len(run) > 1:
-                found.append(Run(run, self))
+            if len(run) > 1 and run[0].out.nbytes >= 2 * (block := self._block(run)):
+                found.append(Run(run, block))
             run = [s] if s is not None and self._elementwise(s) else []
         return found
+
+    def _block(self, statements):
+        """How many bytes of each array are done at a time."""
+        return BLOCK[len({self.root(x) for s in statements for x in _touched(s) if x.shape}) <= FEW]
 
     def _elementwise(self, s):
         """Whether a statement does the same to every element of large arrays that lie in memory alike."""
@@ -282,59 +290,83 @@ class Plan:
 
     def _allot(self):
         """Bytes of the arena for every other value that a statement can write out, as few as the order allows."""
-        roots = {var: self.root(var) for s in self.order for var in (s.out, *s.reads()) if var is not None}
-        for flat in self.groups:
-            roots[flat] = flat
-        last = {}
-        for i, s in enumerate(self.order):
-            for var in (*s.reads(), *([s.out] if s.out is not None else [])):
-                last[roots[var]] = i
+        roots = {var: self.root(var) for s in self.order for var in _touched(s)}
         kept = {self.root(var) for var in self.program.outputs}
         kept |= {self.root(var) for source, var in self.program.commits if source.kind == "grad"}
-        for var in kept:
-            last[var] = len(self.order)
-        inside = {x: run for run in self.runs for x in run.inside(self, last, kept)}
-        for run in self.runs:  # its arrays are read, and written, until its last block
-            end = self.place[id(run.statements[-1])]
-            for x in {roots[x] for s in run.statements for x in (s.out, *s.reads())} - set(inside):
-                last[x] = max(last[x], end)
+        short = {x: run for run in self.runs for x in run.inside(self, kept)}  # one block of them is enough
+        last = self._last_touched(roots, kept, short)
         free, self.fresh = _Free(), {self.root(var) for var in self.program.outputs}
         for i, s in enumerate(self.order):
-            if s.out is not None and s.kind != "view":
-                root = roots[s.out]
-                if root in self.groups and root not in self.homes and root not in self.arena:
-                    self.arena[root] = free.take(root.nbytes)
-                elif not _writes_out(s) or root in self.fresh:
-                    self.fresh.add(root)
-                elif root not in self.homes and root not in self.arena:
-                    size = min(BLOCK, root.nbytes) if root in inside else None
-                    self.arena[root] = (
-                        self._reused(s, i, roots, last, free, inside) if size is None else free.take(size)
-                    )
-            for var in {roots[x] for x in (*s.reads(), *([s.out] if s.out is not None else []))}:
-                if last[var] == i and var in self.arena:
-                    free.give(self.arena[var], min(BLOCK, var.nbytes) if var in inside else var.nbytes)
+            root = roots.get(s.out)
+            if root is None or s.kind == "view" or root in self.arena:
+                pass
+            elif root in self.fresh or not (root in self.groups or _writes_out(s)):
+                self.fresh.add(root)
+            elif root not in self.homes:
+                self.arena[root] = self._place(s, i, root, roots, last, short, free)
+            for var in {roots[x] for x in _touched(s)}:
+                if last[var] != i or var not in self.arena:
+                    continue
+                if var in short:
+                    short[var].free.append(self.arena[var])
+                else:
+                    free.give(self.arena[var], var.nbytes)
+            for run in self.runs:
+                if run.statements[-1] is s:
+                    for start in run.blocks:
+                        free.give(start, run.block)
         self.size = free.end
 
-    def _reused(self, s, i, roots, last, free, inside):
-        """The offset of bytes for what `s` makes: those of an argument that dies here, or free ones."""
+    def _place(self, s, i, root, roots, last, short, free):
+        """The offset in the arena of what `s` makes."""
+        if root in short:
+            return short[root].take(free)
+        start = None if root in self.groups else self._reused(s, i, roots, last, short)
+        return free.take(root.nbytes) if start is None else start
+
+    def _last_touched(self, roots, kept, short):
+        """{root: the number of the last statement that touches its memory}."""
+        last = {}
+        for i, s in enumerate(self.order):
+            for var in _touched(s):
+                last[roots[var]] = i
+        for run in self.runs:  # its arrays are read, and written, until its last block
+            end = self.place[id(run.statements[-1])]
+            for x in {roots[x] for s in run.statements for x in _touched(s)} - set(short):
+                last[x] = max(last[x], end)
+        return last | dict.fromkeys(kept, len(self.order))
+
+    def _reused(self, s, i, roots, last, short):
+        """The offset of an argument that dies here and that the answer of `s` can be written over, or None."""
         like = s.out.shape, s.out.dtype
         for x in s.args if s.kind == "ufunc" else s.args[:1] if s.kind in ("put", "at", "flat at", "cast") else ():
             dies = type(x) is Var and x in self.arena and last[x] == i and (x.shape, x.dtype) == like
-            if dies and x not in inside and all(y is x or roots[y] is not x for y in s.reads()):
+            if dies and x not in short and all(y is x or roots[y] is not x for y in s.reads()):
                 last[x] = -1  # its bytes have a new owner
                 return self.arena[x]
-        return free.take(s.out.nbytes)
+        return None
 
 
 class Run:
-    """Elementwise statements on arrays of one size, done block by block; of those in `local` one block is kept."""
+    """Elementwise statements on arrays of one size, done in blocks of `block` bytes.
 
-    def __init__(self, statements, plan):
+    local: the values that are read inside alone, and of which one block is kept.
+    """
+
+    def __init__(self, statements, block):
         self.statements = statements
+        self.block = block
         self.local = set()
+        self.blocks, self.free = [], []  # offsets: nobody else's before the run ends, for it comes back to them
 
-    def inside(self, plan, last, kept):
+    def take(self, free):
+        """The offset of a block."""
+        if not self.free:
+            self.blocks.append(free.take(self.block))
+            self.free.append(self.blocks[-1])
+        return self.free.pop()
+
+    def inside(self, plan, kept):
         """The values that no other statement reads: memory for one block is enough."""
         mine = {id(s) for s in self.statements}
         for s in self.statements:
@@ -372,6 +404,13 @@ class _Free:
                 self.holes.remove(hole)
                 start, stop = min(start, hole[0]), max(stop, hole[0] + hole[1])
         self.holes.append((start, stop - start))
+
+
+def _touched(s):
+    """The values that a statement reads or makes."""
+    yield from s.reads()
+    if s.out is not None:
+        yield s.out
 
 
 def _matrices(args):

@@ -5,7 +5,7 @@ from os.path import basename
 
 import numpy as np
 
-from .plan import BLOCK, FILLS
+from .plan import FILLS
 from .program import Var
 from .rewrite import _once
 
@@ -173,7 +173,7 @@ class Writer:
     def _blocks(self, run, indent):
         """A loop over the blocks of a run's arrays."""
         first, names = run.statements[0], {}  # array -> (its name inside the loop, what it is there)
-        step = BLOCK // max(s.out.dtype.itemsize for s in run.statements)
+        step = run.block // max(s.out.dtype.itemsize for s in run.statements)
         outer = dict(self.names)
         for x in dict.fromkeys(x for s in run.statements for x in (*s.reads(), s.out) if x.shape):
             name = self.name(x, short=step if x in run.local else None)

@@ -158,6 +158,25 @@ def test_dropout_by_a_generator():
     assert a.bit_generator.state == b.bit_generator.state
 
 
+def test_large_arrays_in_blocks():
+    """Elementwise statements on large arrays run block by block, the last block being a shorter one."""
+
+    def f(x, y):
+        a = mt.tanh(x * 0.5 + y)
+        b = mt.sqrt(a * a + 1) / (1 + mt.exp(-a))
+        return b, mt.log(b) * x, (b * y).sum()
+
+    g = mt.value_and_grad(lambda x, y: f(x, y)[2], argnums=(0, 1))
+    compiled = mt.compile(lambda x, y: (f(x, y), g(x, y)))
+    for scale in (1.0, 0.7):
+        x, y = (scale * rng.normal(size=(3, 70_001)) for _ in range(2))
+        for a, b in zip(
+            mt.autograd.tree.flatten((f(x, y), g(x, y)))[0], mt.autograd.tree.flatten(compiled(x, y))[0], strict=True
+        ):
+            np.testing.assert_allclose(b, a, rtol=1e-12)
+    assert "for " in compiled.source and "blocks" in compiled.source
+
+
 # ----- a new program where one is needed, and only there -----
 
 
@@ -572,7 +591,7 @@ def test_eject(tmp_path):
     losses = [plain.step(X, Y).item() for _ in range(5)]
 
     assert path == tmp_path / "ejected.py"
-    found = np.array(eval(done.stdout.replace("] ", "],")) [0])
+    found = np.array(eval(done.stdout.replace("] ", "],"))[0])
     np.testing.assert_allclose(found, losses, rtol=1e-5)
     np.testing.assert_allclose(float(done.stdout.split()[-1]), plain.model[0].weight.data.sum(), rtol=1e-4)
 
