@@ -260,18 +260,24 @@ def _binary(op):
 _ONE, _BOTH, _FIRST, _SECOND = (True,), (True, True), (True, False), (False, True)
 
 
+_NO_TENSORS = {int, bool, slice, type(None), type(...)}
+
+
 def _first(op):
     """For one array, named `x`, and options after it that are no Tensors: `sum(x, axis)`, `x[index]`."""
     f, general = op.f, _general(op)
 
     def apply(x, *options, **kwargs):
-        if any(map(_holds_tensor, options)) or (kwargs and any(map(_holds_tensor, kwargs.values()))):
+        if kwargs and any(map(_holds_tensor, kwargs.values())):
             return general(x, *options, **kwargs)
+        for o in options:
+            if type(o) not in _NO_TENSORS and _holds_tensor(o):
+                return general(x, *options, **kwargs)
         if not isinstance(x, Tensor):
             return general(x, *options, **kwargs) if _holds_tensor(x) else _plain(op, (x, *options), kwargs)
         a, parent = x._data, x._node
         try:
-            ans = Tensor._coerce(f(a, *options, **kwargs))
+            ans = Tensor._coerce(f(a, *options, **kwargs) if kwargs else f(a, *options))
         except Exception as error:
             op.fail(error, (x, *options), kwargs)
         out = new(Tensor)
@@ -279,11 +285,12 @@ def _first(op):
         if parent is None or not mode.enabled:
             out._node = None
             return out
-        mask = (True,) + (False,) * len(options)
+        nones = (None,) * len(options)
+        mask = _ONE + nones
         _, keep, keep_ans = op.plans.get(mask) or op.plan(mask)
         out._node = Node(
             op,
-            (parent,) + (None,) * len(options),
+            (parent, *nones),
             (a if keep[0] else parent, *options),
             kwargs,
             ans if keep_ans else None,

@@ -13,6 +13,7 @@ __all__ = ["Tensor", "tensor"]
 
 
 _accumulating = threading.Lock()  # threads may share parameters
+LARGE = 1 << 16  # bytes from which memory is worth using again
 
 
 def tensor(data, dtype=None, requires_grad=False):
@@ -63,6 +64,23 @@ class Tensor:
     @staticmethod
     def _quiet():
         return np.errstate(all="ignore")
+
+    @staticmethod
+    def _accumulate(entry, ct):
+        """entry[1] += ct, in the memory that is there where that is large and nobody else's: new pages cost more.
+
+        Three references mean nobody: the entry, the name here, and getrefcount's own argument.
+        """
+        total = entry[1]
+        if type(total) is np.ndarray and total.nbytes >= LARGE and total.base is None and sys.getrefcount(total) == 3:
+            with Tensor._quiet():
+                np.add(total, ct, out=total)
+            return
+        try:
+            entry[1] = total + ct
+        except FloatingPointError:  # inf - inf: two rules have told of it
+            with Tensor._quiet():
+                entry[1] = total + ct
 
     @staticmethod
     def _singular(node, rule, g, ans, args, trouble):
@@ -267,7 +285,7 @@ class Tensor:
                     f"backward: a gradient starts from one number, this tensor has shape {self.shape}; "
                     "call .sum() or .mean() first, or pass backward(gradient)"
                 )
-            gradient = np.ones(self._data.shape, self._data.dtype)
+            gradient = np.array(1, self.dtype, ndmin=self.ndim)  # np.ones takes 0.6 µs more
             return wrap(gradient) if create_graph else gradient
         raw = np.asarray(gradient._data if isinstance(gradient, Tensor) else gradient)
         its, whose = ("gradient", "tensor") if who == "backward" else ("cotangent", "answer")
@@ -357,12 +375,10 @@ class Tensor:
     __lt__, __le__, __gt__, __ge__ = ops.less, ops.less_equal, ops.greater, ops.greater_equal
     __eq__, __ne__ = ops.equal, ops.not_equal
     __hash__ = object.__hash__
+    __getitem__ = ops.getitem
     __invert__, __and__, __or__, __xor__ = ops.invert, ops.bitwise_and, ops.bitwise_or, ops.bitwise_xor
     __rand__, __ror__, __rxor__ = ops.bitwise_and, ops.bitwise_or, ops.bitwise_xor  # they commute
     # fmt: on
-
-    def __getitem__(self, index):
-        return ops.getitem(self, _plain_index(index))
 
     # ----- methods: the primitives under the names of ndarray's methods -----
 
@@ -478,7 +494,7 @@ def _plain_index(index):
     """`index` with the Tensors in it replaced by their arrays."""
     if isinstance(index, Tensor):
         return index._data
-    if type(index) is tuple and any(isinstance(i, Tensor) for i in index):
+    if type(index) is tuple:
         return tuple(i._data if isinstance(i, Tensor) else i for i in index)
     return index
 

@@ -29,6 +29,8 @@ def count(shape, axis):
     """How many elements of `shape` go into one of the answer."""
     if axis is None:
         return math.prod(shape)
+    if type(axis) is int:
+        return shape[axis]
     return math.prod(shape[a] for a in axes_of(axis, len(shape)))
 
 
@@ -42,9 +44,17 @@ def restore(y, shape, axis, keepdims):
     return y.reshape(kept)
 
 
+FEW = 4096  # elements that are copied in less time than a view of them is made
+
+
 def spread(g, shape, axis, keepdims):
     """`g`, which was reduced from `shape`, repeated along the reduced axes."""
-    return broadcast_to(restore(g, shape, axis, keepdims), shape)
+    g = restore(g, shape, axis, keepdims)
+    if isinstance(g, (np.ndarray, np.generic)) and math.prod(shape) < FEW:
+        out = np.empty(shape, g.dtype)
+        out[...] = g
+        return out
+    return broadcast_to(g, shape)
 
 
 # ----- sums -----
@@ -58,7 +68,7 @@ def _sum(x, axis=None, keepdims=False):
 def _mean(x, axis=None, keepdims=False):
     """The arithmetic mean over `axis`."""
     x = np.asarray(x)
-    if x.dtype == np.float16 or not x.size:  # float16 sums overflow; numpy warns of the mean of nothing
+    if not x.size or x.dtype.char == "e":  # float16 sums overflow; numpy warns of the mean of nothing
         return np.mean(x, axis, keepdims=keepdims)
     return np.add.reduce(x, axis, None, None, keepdims) / count(x.shape, axis)
 
