@@ -209,9 +209,9 @@ def _unary(op):
             out._node = None
             return out
         _, keep, keep_ans = op.plans.get(_ONE) or op.plan(_ONE)
-        out._node = Node(
-            op, (parent,), (a if keep[0] else parent,), None, ans if keep_ans else None, ans.shape, ans.dtype
-        )
+        parents = (parent,)
+        args = (a,) if keep[0] else parents  # one tuple less, where nothing is kept
+        out._node = Node(op, parents, args, None, ans if keep_ans else None, ans.shape, ans.dtype)
         return out
 
     return apply
@@ -243,15 +243,10 @@ def _binary(op):
             return out
         mask = _BOTH if p is not None and q is not None else _FIRST if q is None else _SECOND
         _, keep, keep_ans = op.plans.get(mask) or op.plan(mask)
-        out._node = Node(
-            op,
-            (p, q),
-            (a if keep[0] else p, b if keep[1] else q),
-            None,
-            ans if keep_ans else None,
-            ans.shape,
-            ans.dtype,
-        )
+        parents = args = (p, q)
+        if keep[0] or keep[1]:
+            args = (a if keep[0] else p, b if keep[1] else q)
+        out._node = Node(op, parents, args, None, ans if keep_ans else None, ans.shape, ans.dtype)
         return out
 
     return apply
@@ -292,7 +287,7 @@ def _first(op):
             op,
             (parent, *nones),
             (a if keep[0] else parent, *options),
-            kwargs,
+            kwargs or None,
             ans if keep_ans else None,
             ans.shape,
             ans.dtype,

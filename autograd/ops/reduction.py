@@ -29,9 +29,10 @@ def count(shape, axis):
     """How many elements of `shape` go into one of the answer."""
     if axis is None:
         return math.prod(shape)
-    if type(axis) is int:
-        return shape[axis]
-    return math.prod(shape[a] for a in axes_of(axis, len(shape)))
+    n = 1
+    for a in axis if isinstance(axis, (tuple, list)) else (axis,):
+        n *= shape[a]
+    return n
 
 
 def restore(y, shape, axis, keepdims):
@@ -44,17 +45,17 @@ def restore(y, shape, axis, keepdims):
     return y.reshape(kept)
 
 
-FEW = 4096  # elements that are copied in less time than a view of them is made
+FEW = 16384  # elements that are written in less time than a view that repeats them is made
 
 
 def spread(g, shape, axis, keepdims):
     """`g`, which was reduced from `shape`, repeated along the reduced axes."""
     g = restore(g, shape, axis, keepdims)
-    if isinstance(g, (np.ndarray, np.generic)) and math.prod(shape) < FEW:
-        out = np.empty(shape, g.dtype)
-        out[...] = g
-        return out
-    return broadcast_to(g, shape)
+    if math.prod(shape) > FEW or not isinstance(g, (np.ndarray, np.generic)):
+        return broadcast_to(g, shape)
+    out = np.empty(shape, g.dtype)
+    out[...] = g
+    return out
 
 
 # ----- sums -----
