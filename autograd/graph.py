@@ -12,7 +12,7 @@ import sys
 import threading
 from heapq import heappop, heappush
 
-__all__ = ["Leaf", "Node", "enable_grad", "is_grad_enabled", "no_grad", "paths", "pull", "wrap"]
+__all__ = ["Leaf", "Node", "Part", "enable_grad", "is_grad_enabled", "no_grad", "paths", "pull", "wrap"]
 
 clock = itertools.count(1)  # next(clock) is atomic: one order of creation for all threads
 new = object.__new__
@@ -267,6 +267,21 @@ def _kind(x):
     return f"a {type(x).__name__}" + (f" of {x.dtype}" if hasattr(x, "dtype") else "")
 
 
+class Part:
+    """A cotangent that is `g` at a basic index and 0 elsewhere: one array of zeros takes all parts of a source."""
+
+    __slots__ = ("dtype", "g", "index", "shape")
+
+    def __init__(self, g, index, shape):
+        self.g = g
+        self.index = index
+        self.shape = shape
+        self.dtype = g.dtype
+
+    def __array__(self, dtype=None, copy=None):
+        return Tensor._whole(self)
+
+
 # ----- backward -----
 
 
@@ -290,7 +305,7 @@ def pull(starts, targets=None, wanted=None, create_graph=False, retain_graph=Fal
                 if entry is not None:
                     Tensor._accumulate(entry, ct)
                     continue
-                here[index] = [source, ct]
+                here[index] = [source, Tensor._whole(ct) if type(ct) is Part else ct]
                 if here is pending:
                     heappush(queue, -index)
             if not queue:

@@ -7,13 +7,13 @@ import warnings
 import numpy as np
 
 from . import engine, graph, ops
-from .graph import Leaf, mode, pull, wrap
+from .graph import Leaf, Part, mode, pull, wrap
 
 __all__ = ["Tensor", "tensor"]
 
 
 _accumulating = threading.Lock()  # threads may share parameters
-LARGE = 1 << 16  # bytes from which memory is worth using again
+LARGE = 1 << 16  # bytes from which cotangents are summed in place
 
 
 def tensor(data, dtype=None, requires_grad=False):
@@ -67,20 +67,20 @@ class Tensor:
 
     @staticmethod
     def _accumulate(entry, ct):
-        """entry[1] += ct, in the memory that is there where that is large and nobody else's: new pages cost more.
-
-        Three references mean nobody: the entry, the name here, and getrefcount's own argument.
-        """
-        total = entry[1]
-        if type(total) is np.ndarray and total.nbytes >= LARGE and total.base is None and sys.getrefcount(total) == 3:
-            with Tensor._quiet():
-                np.add(total, ct, out=total)
-            return
+        """entry[1] += ct, for the cotangents of one source."""
+        frugal = type(ct) is Part or getattr(entry[1], "nbytes", 0) >= LARGE
         try:
-            entry[1] = total + ct
+            entry[1] = _sum(entry, ct) if frugal else entry[1] + ct
         except FloatingPointError:  # inf - inf: two rules have told of it
             with Tensor._quiet():
-                entry[1] = total + ct
+                entry[1] = _sum(entry, ct)
+
+    @staticmethod
+    def _whole(part):
+        """The array of a Part."""
+        out = np.zeros(part.shape, part.dtype)
+        out[part.index] = part.g
+        return out
 
     @staticmethod
     def _singular(node, rule, g, ans, args, trouble):
@@ -435,6 +435,23 @@ class Tensor:
         if op is None:
             raise TypeError(_unsupported(f"{func.__module__.removeprefix('numpy')}.{func.__name__}".lstrip(".")))
         return op(*args, **kwargs)
+
+
+def _sum(entry, ct):
+    """entry[1] + ct, in the memory of entry[1] where nobody else sees it: fresh memory costs more than the sum.
+
+    Two references mean nobody: the entry, and getrefcount's own argument.
+    """
+    ours = type(entry[1]) is np.ndarray and entry[1].base is None and sys.getrefcount(entry[1]) == 2
+    total = entry[1]
+    if type(ct) is Part:
+        total = total if ours else np.array(total)
+        total[ct.index] = total[ct.index] + ct.g  # not +=, which has written when it raises
+        return total
+    if not ours:
+        return total + ct
+    with Tensor._quiet():
+        return np.add(total, ct, out=total)
 
 
 def _away_from(unused, rule, g, ans, args, kwargs):
