@@ -253,8 +253,6 @@ def _binary(op):
 
 
 _ONE, _BOTH, _FIRST, _SECOND = (True,), (True, True), (True, False), (False, True)
-
-
 _NO_TENSORS = {int, bool, slice, type(None), type(...)}
 
 

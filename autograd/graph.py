@@ -164,6 +164,8 @@ class Node:
         except FloatingPointError:  # too large for the argument's dtype
             with Tensor._quiet():
                 return self._cast(ct, source, i)
+        except AttributeError:
+            raise self._wrong_rule(i, f"an array of shape {source.shape}", ct) from None
 
     def _cast(self, ct, source, i):
         if ct.dtype.kind not in "fiub":

@@ -39,7 +39,7 @@ class Linear(Module):
             y = inner(x, weight)
         except ValueError as error:
             has = f"{x.shape[-1]} features, {x.shape}" if x.shape else "no axis"
-            raise ValueError(f"Linear: the input has {has}; in_features is {self.in_features}") from error
+            raise ValueError(f"Linear: the input has {has}; in_features is {weight.shape[-1]}") from error
         return y if bias is None else y + bias
 
     def extra_repr(self):

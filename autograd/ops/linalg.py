@@ -40,7 +40,7 @@ def _leading(x):
 
 def _rows(x):
     """The array `x` as one matrix, its rows those of all its matrices; of one axis, a row."""
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return np.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 # An argument with one axis is a matrix of one row (x) or one column (y): give it that axis, and take it off again.
@@ -68,7 +68,7 @@ def _matmul_y(g, ans, x, y):
 def _matmul(x, y):
     """The matrix product of matrices, stacks of them, or vectors: numpy's x @ y."""
     if getattr(y, "ndim", 0) == 2 < getattr(x, "ndim", 0):  # one product instead of one for each of the stack
-        return np.matmul(_rows(x), y).reshape(*x.shape[:-1], y.shape[-1])
+        return np.reshape(np.matmul(_rows(x), y), (*x.shape[:-1], y.shape[-1]))
     return np.matmul(x, y)
 
 
@@ -91,7 +91,7 @@ def _inner(x, y):
     if not (x.ndim and y.ndim):
         raise ValueError
     if x.ndim > 2 or y.ndim > 2:  # there np.inner is a slow loop
-        return np.inner(_rows(x), _rows(y)).reshape(x.shape[:-1] + y.shape[:-1])
+        return np.reshape(np.inner(_rows(x), _rows(y)), x.shape[:-1] + y.shape[:-1])
     return np.inner(x, y)
 
 
