@@ -1,6 +1,7 @@
 """Reverse-mode automatic differentiation: one engine, one table of rules, two carriers (Tensor and Value)."""
 
 from . import ops, transforms
+from .compile import CompileError, compile
 from .engine import defvjp, primitive
 from .gradcheck import GradcheckError, gradcheck
 from .graph import enable_grad, is_grad_enabled, no_grad
@@ -10,9 +11,11 @@ from .tensor import Tensor, tensor
 from .transforms import *
 
 __all__ = [
+    "CompileError",
     "GradcheckError",
     "Tensor",
     "Value",
+    "compile",
     "defvjp",
     "enable_grad",
     "gradcheck",

@@ -76,6 +76,8 @@ class Op:
 
     def fail(self, error, args, kwargs):
         """Raises the error of a call, told with the operation's name and its arguments' shapes."""
+        if mode.tape is not None and mode.tape.rescues(error):
+            return mode.tape.whole(self, args, kwargs)
         shown = [_show(a) for a in args] + [f"{k}={v!r}" for k, v in kwargs.items() if v is not None]
         hint = self.explain(args, kwargs) if self.explain and isinstance(error, ValueError) else None
         text = str(error).replace(f"{getattr(self.f, '__name__', '')}() ", "")
@@ -201,7 +203,7 @@ def _unary(op):
         try:
             ans = f(a)
         except Exception as error:
-            op.fail(error, (x,), {})
+            ans = op.fail(error, (x,), {})
         out = new(Tensor)
         out._data = ans
         parent = x._node
@@ -235,7 +237,7 @@ def _binary(op):
         try:
             ans = f(a, b)
         except Exception as error:
-            op.fail(error, (x, y), {})
+            ans = op.fail(error, (x, y), {})
         out = new(Tensor)
         out._data = ans
         if (p is None and q is None) or not mode.enabled:
@@ -272,7 +274,7 @@ def _first(op):
         try:
             ans = Tensor._coerce(f(a, *options, **kwargs) if kwargs else f(a, *options))
         except Exception as error:
-            op.fail(error, (x, *options), kwargs)
+            ans = op.fail(error, (x, *options), kwargs)
         out = new(Tensor)
         out._data = ans
         if parent is None or not mode.enabled:
@@ -321,7 +323,7 @@ def _general(op):
         try:
             ans = Tensor._coerce(f(*raw, **kwargs))
         except Exception as error:
-            op.fail(error, args, kwargs)
+            ans = op.fail(error, args, kwargs)
         if not mode.enabled or parents.count(None) == len(parents):
             return wrap(ans)
         mask = tuple(p is not None for p in parents)
@@ -348,7 +350,7 @@ def _plain(op, args, kwargs):
     try:
         return op.f(*args, **kwargs)
     except Exception as error:
-        op.fail(error, args, kwargs)
+        return op.fail(error, args, kwargs)
 
 
 def _positional(op, args, kwargs):

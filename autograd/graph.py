@@ -25,6 +25,7 @@ class _Mode(threading.local):
     def __init__(self):
         self.enabled = True
         self.outer = []  # what `enabled` was outside the blocks that are open
+        self.tape = None  # where a step that is being compiled is noted
 
 
 mode = _Mode()
@@ -67,6 +68,13 @@ def no_grad(f=None):
 def enable_grad(f=None):
     """A block, `with enable_grad():`, or function, `@enable_grad`: operations are recorded, also inside `no_grad`."""
     return _set_mode(True) if f is None else _set_mode(True)(f)
+
+
+def live(options, *keys):
+    """`options`, a dict, whose numbers under `keys` a compiled step looks up anew in every call."""
+    if mode.tape is None:
+        return options
+    return {**options, **{key: mode.tape.number(options, key) for key in keys}}
 
 
 # ----- the graph -----

@@ -43,7 +43,7 @@ class Tensor:
 
     def __init__(self, data, dtype=None, requires_grad=False):
         try:
-            self._data = np.array(data._data if isinstance(data, Tensor) else data, dtype=dtype)
+            self._data = self._copied(data._data if isinstance(data, Tensor) else data, dtype=dtype)
         except (TypeError, ValueError) as error:
             raise type(error)(f"tensor: no array can be made of this {type(data).__name__}: {error}") from error
         if self._data.dtype.kind not in "fiubc":
@@ -55,6 +55,7 @@ class Tensor:
     # ----- what the engine asks of its carrier -----
 
     _coerce = staticmethod(np.asarray)
+    _copied = staticmethod(np.array)
 
     @staticmethod
     def _strict():
@@ -112,11 +113,11 @@ class Tensor:
         cannot notice what is written into the array, `p.data[i] = v`; write `p[i] = v` under no_grad.
         """
         data = self._data
-        return data if isinstance(data, np.ndarray) else np.asarray(data)
+        return np.asarray(data) if isinstance(data, np.generic) else data
 
     @data.setter
     def data(self, value):
-        value = np.asarray(value._data if isinstance(value, Tensor) else value)
+        value = self._coerce(value._data if isinstance(value, Tensor) else value)
         if not self.is_leaf:
             raise RuntimeError(f"data: this tensor was computed (by {self._node.op.name}); only a leaf's can be set")
         if self._node is not None and value.dtype.kind != "f":
@@ -249,7 +250,7 @@ class Tensor:
         if leaf is None:
             raise RuntimeError("grad: only a leaf that requires grad has one")
         if value is not None:
-            value = value if isinstance(value, Tensor) else wrap(np.asarray(value))
+            value = value if isinstance(value, Tensor) else wrap(self._coerce(value))
             if value.shape != self.shape:
                 raise ValueError(f"grad: the gradient has shape {value.shape}, the tensor {self.shape}")
             value = value if value.dtype == self.dtype else value.astype(self.dtype)
@@ -287,7 +288,7 @@ class Tensor:
                 )
             gradient = np.array(1, self.dtype, ndmin=self.ndim)  # np.ones takes 0.6 µs more
             return wrap(gradient) if create_graph else gradient
-        raw = np.asarray(gradient._data if isinstance(gradient, Tensor) else gradient)
+        raw = self._coerce(gradient._data if isinstance(gradient, Tensor) else gradient)
         its, whose = ("gradient", "tensor") if who == "backward" else ("cotangent", "answer")
         if raw.dtype.kind not in "fiub":
             raise TypeError(f"{who}: the {its} has dtype {raw.dtype}, the {whose} {self.dtype}")

@@ -212,7 +212,7 @@ class Trace:
     def _as_tensor(self, y):
         if isinstance(y, Tensor):
             return y
-        data = None if y is None else np.asarray(y)
+        data = None if y is None else Tensor._coerce(y)
         if data is None or data.dtype.kind not in "fiub":
             raise TypeError(f"{self.who}: {_name(self.f)} returned {_kind(y)}; return tensors, arrays or numbers")
         return wrap(data)
@@ -229,7 +229,7 @@ def _fresh(who, x, recording, copy):
     """
     if isinstance(x, Tensor) and x._node is not None and recording:
         return _boundary(x)
-    data = x._data if isinstance(x, Tensor) else np.array(x, copy=copy or None)
+    data = x._data if isinstance(x, Tensor) else (Tensor._copied if copy else Tensor._coerce)(x)
     if data.dtype.kind != "f":
         raise TypeError(
             f"{who}: an argument to differentiate by has dtype {data.dtype}, only real floating ones can; "

@@ -57,9 +57,9 @@ class BatchNorm1d(Module):
             raise ValueError("BatchNorm1d: one value a channel has no variance; give a larger batch, or call eval()")
         if self.running_mean is None:
             return
-        batches = int(self.num_batches_tracked.data) + 1
-        m = 1 / batches if self.momentum is None else float(self.momentum)
-        self.num_batches_tracked.data = batches
+        batches = self.num_batches_tracked
+        batches.data = batches.data + 1
+        m = (1 / batches.data).astype(mean.dtype) if self.momentum is None else float(self.momentum)
         for running, x, factor in ((self.running_mean, mean, m), (self.running_var, var, m * n / (n - 1))):
             running.data = (1 - m) * running.data + factor * array_of(x)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..autograd import Tensor, exp, log, square
+from ..autograd import exp, log, square
 from .module import Module, array_of, in_dtype_of
 
 __all__ = ["CrossEntropyLoss", "MSELoss", "cross_entropy", "mse_loss"]
@@ -24,7 +24,7 @@ def cross_entropy(x, target, reduction="mean", label_smoothing=0.0):
     reduce = _reduction("cross_entropy", reduction)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is {label_smoothing}; it must lie in [0, 1]")
-    target = target if isinstance(target, Tensor) else np.asarray(target)
+    target = target if hasattr(target, "shape") else np.asarray(target)
     if len(x.shape) != 2 or target.shape not in (x.shape, x.shape[:1]):
         raise ValueError(
             f"cross_entropy: logits of shape {x.shape} and a target of shape {target.shape}; give logits (N, K) and "

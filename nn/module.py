@@ -248,4 +248,4 @@ def in_dtype_of(x, like):
 
 def array_of(x):
     """The array of a Tensor, or of whatever numpy makes an array of."""
-    return x.data if isinstance(x, Tensor) else np.asarray(x)
+    return x.data if isinstance(x, Tensor) else x if hasattr(x, "shape") else np.asarray(x)

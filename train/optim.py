@@ -18,7 +18,7 @@ from numbers import Real
 import numpy as np
 
 from ..autograd import Tensor
-from ..autograd.graph import users_line
+from ..autograd.graph import live, users_line, wrap
 
 __all__ = ["SCHEDULES", "SGD", "Adam", "AdamW", "Optimizer"]
 
@@ -114,6 +114,7 @@ class Optimizer:
         """Moves every parameter that has a gradient."""
         where = users_line()
         for group in self.param_groups:
+            options = live(group, "lr")
             for param in group["params"]:
                 g = param.grad
                 if g is None or not param.requires_grad:
@@ -122,13 +123,13 @@ class Optimizer:
                 if state is None:
                     state = self.state[param] = {}
                 t = np.empty_like(p)  # kept from step to step, it would add to the peak of the backward pass
-                self._move(p, g._data, state, t, group)
+                self._move(p, g._data, state, t, options)
 
     def zero_grad(self):
         """Takes the gradients away: `grad` is None until the next backward."""
         for group in self.param_groups:
             for param in group["params"]:
-                if param.grad is not None:
+                if param.requires_grad:
                     param.grad = None
 
     # ----- saving and loading -----
@@ -138,7 +139,7 @@ class Optimizer:
         params = self._params()
         place = dict(zip(map(id, params), range(len(params)), strict=True))
         return {
-            "state": {place[id(p)]: _copied(state) for p, state in self.state.items()},
+            "state": {place[id(p)]: _arrays(state) for p, state in self.state.items()},
             "param_groups": [
                 {**group, "params": [place[id(p)] for p in group["params"]]} for group in self.param_groups
             ],
@@ -151,10 +152,10 @@ class Optimizer:
         if theirs != mine:
             raise ValueError(f"{name}: the saved optimizer had {theirs}, this one has {mine}")
         options = [self._options(group) for group in saved["param_groups"]]
-        state = {params[i]: _copied(kept, params[i].dtype) for i, kept in saved["state"].items()}
+        state = {params[i]: _tensors(kept, params[i].dtype) for i, kept in saved["state"].items()}
         for p, kept in state.items():
             for key, value in kept.items():
-                if isinstance(value, np.ndarray) and value.shape != p.shape:
+                if value.shape != (() if key == "step" else p.shape):
                     raise ValueError(f"{name}: {key} was saved with shape {value.shape}, its parameter has {p.shape}")
         for group, loaded in zip(self.param_groups, options, strict=True):
             group.update(loaded)
@@ -168,8 +169,13 @@ class Optimizer:
         return f"{type(self).__name__}({'; '.join(options)})"
 
 
-def _copied(state, dtype=None):
-    return {k: np.array(v, dtype=dtype) if isinstance(v, np.ndarray) else v for k, v in state.items()}
+def _arrays(state):
+    return {key: int(value.item()) if key == "step" else np.array(value.data) for key, value in state.items()}
+
+
+def _tensors(state, dtype):
+    """What an optimizer remembers of a parameter of this dtype; the number of steps is a float64."""
+    return {key: wrap(np.array(value, float if key == "step" else dtype)) for key, value in state.items()}
 
 
 def _form(groups):
@@ -208,10 +214,12 @@ class SGD(Optimizer):
         if o["weight_decay"]:
             g = np.add(g, np.multiply(p, o["weight_decay"], out=t), out=t)
         if momentum:
-            v = state.get("momentum_buffer")
-            if v is None:
-                v = state["momentum_buffer"] = np.array(g, dtype=p.dtype)
+            kept = state.get("momentum_buffer")
+            if kept is None:
+                v = Tensor._copied(g, p.dtype)
+                state["momentum_buffer"] = wrap(v)
             else:
+                v = kept._data
                 v *= momentum
                 v += np.multiply(g, 1 - o["dampening"], out=t) if o["dampening"] else g
             if o["nesterov"]:  # lr * (g + momentum * v), one term after the other
@@ -247,20 +255,20 @@ class Adam(Optimizer):
         if o["weight_decay"]:
             g = self._decay(p, g, o)
         if not state:
-            state.update(step=0, exp_avg=np.zeros_like(p), exp_avg_sq=np.zeros_like(p))
-        n = state["step"] = state["step"] + 1
-        m, v = state["exp_avg"], state["exp_avg_sq"]
+            state.update(step=wrap(np.zeros(())), exp_avg=wrap(np.zeros_like(p)), exp_avg_sq=wrap(np.zeros_like(p)))
+        n, m, v = state["step"]._data, state["exp_avg"]._data, state["exp_avg_sq"]._data
+        n += 1
         m *= b1
         m += np.multiply(g, 1 - b1, out=t)
         v *= b2
         np.multiply(g, g, out=t)
         t *= 1 - b2
         v += t
-        root = math.sqrt(1 - b2**n)  # of v's correction, taken out of the square root and the sum with eps
+        root = np.sqrt(1 - b2**n).astype(p.dtype)  # v's correction, taken out of the square root and of eps
         np.sqrt(v, out=t)
         t += o["eps"] * root
         np.divide(m, t, out=t)
-        t *= o["lr"] * root / (1 - b1**n)
+        t *= o["lr"] * root / (1 - b1**n).astype(p.dtype)
         p -= t
 
 

@@ -182,7 +182,7 @@ where = op(
 
 def _astype(x, dtype):
     """`x` in another dtype."""
-    return np.asarray(x).astype(dtype)
+    return x.astype(dtype) if hasattr(x, "astype") else np.asarray(x, dtype)
 
 
 _cast = op(_astype, lambda g, ans, x, dtype: astype(g, x.dtype), name="astype")

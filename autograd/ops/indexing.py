@@ -34,9 +34,14 @@ def _getitem(x, index):
     return x[index]
 
 
+def _like(x):
+    """`x` where it says what kind of array numpy should make, None for a number."""
+    return x if hasattr(x, "__array_function__") else None
+
+
 def _add_at(x, index, shape):
     """Zeros of `shape` with `x` added at `index`; where an element occurs twice in the index, both are added."""
-    out = np.zeros(shape, getattr(x, "dtype", None))
+    out = np.zeros(shape, getattr(x, "dtype", None), like=_like(x))
     if is_basic(index):
         out[index] = x
     else:
@@ -46,7 +51,7 @@ def _add_at(x, index, shape):
 
 def _setitem(x, index, y):
     """A copy of `x` with `y` at `index`; where an element occurs twice in the index, the last one stays."""
-    out = np.array(x)
+    out = np.array(x, like=_like(x))
     out[index] = y
     return out
 
@@ -88,7 +93,7 @@ setitem = op(
 
 def take(x, indices, axis=None):
     """The elements of `x` at `indices` along `axis`, of the flattened `x` by default."""
-    indices = np.asarray(indices)
+    indices = array_of(getattr(indices, "_data", indices))
     indices = indices if indices.ndim else indices.item()  # a number makes a view
     if axis is None:
         return getitem(reshape(x, -1), indices)
@@ -99,7 +104,7 @@ def take(x, indices, axis=None):
 def take_along_axis(x, indices, axis):
     """The element of `x` that `indices` names at every position along `axis`; the other axes are matched."""
     x, axis = (reshape(x, -1), 0) if axis is None else (array_of(x), axis)
-    indices, axis = np.asarray(indices), normalize_axis_index(axis, x.ndim, "take_along_axis")
+    indices, axis = array_of(getattr(indices, "_data", indices)), normalize_axis_index(axis, x.ndim, "take_along_axis")
     if indices.ndim != x.ndim:
         raise ValueError(f"take_along_axis: indices of shape {indices.shape} need as many axes as x, {x.shape}")
     grid = np.ogrid[tuple(map(slice, x.shape))]

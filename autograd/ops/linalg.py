@@ -87,7 +87,7 @@ def _last_sizes(args, kwargs):
 
 def _inner(x, y):
     """The sums of products over the last axes of `x` and `y`: for matrices x @ y.T, without a transpose."""
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = array_of(x), array_of(y)
     if not (x.ndim and y.ndim):
         raise ValueError
     if x.ndim > 2 or y.ndim > 2:  # there np.inner is a slow loop

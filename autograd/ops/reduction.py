@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from .elementwise import exp, log, where
-from .shape import broadcast_to, flip, moveaxis, reshape
+from .shape import array_of, broadcast_to, flip, moveaxis, reshape
 from .table import constant, op, stands_for
 
 # fmt: off
@@ -68,7 +68,7 @@ def _sum(x, axis=None, keepdims=False):
 
 def _mean(x, axis=None, keepdims=False):
     """The arithmetic mean over `axis`."""
-    x = np.asarray(x)
+    x = array_of(x)
     if not x.size or x.dtype.char == "e":  # float16 sums overflow; numpy warns of the mean of nothing
         return np.mean(x, axis, keepdims=keepdims)
     return np.add.reduce(x, axis, None, None, keepdims) / count(x.shape, axis)
@@ -199,7 +199,7 @@ prod = op(_prod, _prod_rule, name="prod", numpy=np.prod)
 
 def _peak(x, axis, name):
     """The largest elements over `axis` as constants, 0 where that is infinite: what may be taken out of exp."""
-    x = np.asarray(getattr(x, "_data", x))
+    x = array_of(getattr(x, "_data", x))
     try:
         peak = np.maximum.reduce(x, axis, None, None, True)
     except ValueError as error:

@@ -54,8 +54,8 @@ def inverse(axes):
 
 def _broadcast_to(x, shape):
     """`x` repeated to `shape`: a read-only view."""
-    x = np.asarray(x)
-    if type(shape) is tuple and x.size and x.flags.c_contiguous:  # the same in 1.7 µs: np.broadcast_to takes 2.5
+    plain = type(x) is np.ndarray and type(shape) is tuple
+    if plain and x.size and x.flags.c_contiguous:  # the same in 1.7 µs: np.broadcast_to takes 2.5
         strides = [0] * (len(shape) - x.ndim)
         for n, m, stride in zip(x.shape, shape[len(strides) :], x.strides, strict=False):
             if n != m and n != 1:

@@ -1,0 +1,45 @@
+"""Compile: a step traced once, and run from then on as straight-line numpy.
+
+tape     every numpy call of one run, forward, backward and update    reach    what a function can reach, as conditions
+program  values and statements; what can be left out                  plan     which memory each value lives in
+source   the program as numpy code                                    step     a program with its memory, and its calls
+"""
+
+__all__ = ["CompileError", "compile"]
+
+
+class CompileError(RuntimeError):
+    """A function that would be wrong if it were compiled: the message names the line, and says what to do."""
+
+
+def compile(f):
+    """`f` as straight-line numpy: traced when it is first called with arguments of new shapes or dtypes, then replayed.
+
+    f: a function of arrays, Tensors, numbers and nested lists, tuples and dicts of these. All it does to Tensors is
+       compiled: forward, backward (called inside), an optimizer's step, `mt.grad` and the like. Answers carry no graph.
+
+    What comes out is what the function itself gives, to the last few digits, or an error, or, with one warning, the
+    function itself. New shapes, dtypes, modes (train, eval), and Python numbers that `f` can reach and that have
+    changed, make a new program; floats among the arguments and an optimizer's `lr` do not. What is refused, with the
+    line: a tensor's value that decides what is done, a random generator that is not an argument, printing, and other
+    changes to Python's objects. It is safe to call from two threads.
+
+    What you get has `source`, the program as numpy code; `report()`, its operations, bytes and buffers; and
+    `eject(path)`, which writes it as a module that needs numpy alone.
+
+    >>> import numpy as np, mytorch as mt
+    >>> w = mt.tensor([1.0, 2.0], requires_grad=True)
+    >>> @mt.compile
+    ... def step(x):
+    ...     w.grad = None
+    ...     loss = ((w - x) ** 2).sum()
+    ...     loss.backward()
+    ...     with mt.no_grad():
+    ...         w.data = w.data - 0.25 * w.grad.data
+    ...     return loss
+    >>> [step(np.zeros(2)).item() for _ in range(3)]
+    [5.0, 1.25, 0.3125]
+    """
+    from .step import Compiled
+
+    return Compiled(f)

@@ -1,0 +1,418 @@
+"""Which memory each value of a program lives in, and in what order its statements run.
+
+Values are of four kinds. *Views* show another value's memory. *Fresh* ones are whatever numpy allocates: answers, and
+what functions without `out=` give. States and gradients are at *home* in memory that outlives the call. All others
+share one arena: a statement writes into bytes whose last reader has run, if it can into those of its own argument.
+
+Nothing that outlives the call changes before the last statement that could fail: a call that fails, or that a guard
+turns away, leaves everything as it was.
+"""
+
+import numpy as np
+
+from .program import Source, Statement, Var, variables
+
+__all__ = ["Plan"]
+
+MISSING = -1
+LARGE = 1 << 20  # bytes: elementwise statements on arrays from here on run in blocks
+BLOCK = 1 << 19  # bytes of a block: about a cache of the second level
+
+ALIGN = 64  # bytes, a cache line
+WRITES_OUT = {np.concatenate, np.where}
+FILLS = {np.zeros: 0, np.ones: 1, np.empty: None, np.full: None}
+
+
+class Plan:
+    """A program with an order, a home or bytes of the arena for each value, and the views between them.
+
+    pure, tail: the statements before and after the point from which memory that outlives the call is changed.
+    view:       {Var: (Var it shows, Statement or (start, stop) of a group)}.
+    groups:     {Var of one flat array: the values laid out in it}.
+    homes:      {Var: source}: values whose memory outlives the call.
+    arena:      {Var: offset}; `size` its bytes.
+    """
+
+    def __init__(self, program):
+        self.program = program
+        self.view, self.groups, self.homes, self.arena = {}, {}, {}, {}
+        self.size = 0
+        self.pure, self.tail = self._split(program.statements)
+        self._give_products_out()
+        self._merge_updates()
+        self._find_views()
+        self._find_homes()
+        self.runs = [run for statements in (self.pure, self.tail) for run in self._runs(statements)]
+        self._allot()
+
+    # ----- order -----
+
+    def _split(self, statements):
+        """The statements that an answer, a guard, a gradient or a strict statement needs, and those after them."""
+        program = self.program
+        states = {source for source, _ in program.commits if source.kind == "tensor"}
+        needed = set(program.outputs) | {var for source, var in program.commits if source not in states}
+        pure, tail = [], []
+        for statement in reversed(statements):
+            if statement.effect or statement.strict or statement.out in needed:
+                needed.update(statement.reads())
+                pure.append(statement)
+            else:
+                tail.append(statement)
+        return pure[::-1], tail[::-1]
+
+    # ----- products -----
+
+    def _give_products_out(self):
+        """Products of matrices as `np.dot`, the fastest call that writes into given memory: inner(x, y) is x @ y.T."""
+        for statements in (self.pure, self.tail):
+            for i in reversed(range(len(statements))):
+                s = statements[i]
+                if s.func not in (np.inner, np.matmul, np.dot) or not _matrices(s.args):
+                    continue
+                x, y = s.args
+                if s.func is np.inner:
+                    turned = Var(y.shape[::-1], y.dtype)
+                    turned.made = Statement("view", np.transpose, (y,), None, turned, s.line, s.what, s.strict)
+                    statements.insert(i, turned.made)
+                    y = turned
+                s.kind, s.func, s.args, s.kwargs = "dot", np.dot, (x, y), None
+
+    # ----- the same update of many states as one of a flat array -----
+
+    def _merge_updates(self):
+        """One update of a flat array in the place of the same update of many: four calls, and not four for each."""
+        program = self.program
+        self.changed = {
+            var: source
+            for source, var in program.inputs.items()
+            if source in dict(program.commits) and source.kind == "tensor"
+        }
+        self.becomes = {var: source for source, var in program.commits if source in set(self.changed.values())}
+        if len(self.becomes) < sum(source.kind == "tensor" for source, _ in program.commits):
+            return  # one value for two states, or one that was not read before
+        alike = {}
+        for part in _components(self.tail):
+            form, slots = self._form(part)
+            if form is not None:
+                alike.setdefault(form, []).append((part, slots))
+        for parts in alike.values():
+            if len(parts) > 1:
+                self._merge(parts)
+
+    def _form(self, part):
+        """(what the statements of a part do, the arrays they read); (None, None) where it cannot be merged.
+
+        Parts of the same form differ in their arrays and shapes alone.
+        """
+        shape, made, slots, form = part[0].out.shape, {}, [], []
+        for s in part:
+            args = []
+            for x in s.args:
+                if type(x) is not Var or x.number:
+                    args.append((type(x), id(x) if type(x) is Var else x))
+                elif x in made:
+                    args.append(("made", made[x]))
+                else:
+                    if x not in slots:
+                        slots.append(x)
+                    args.append(("slot", slots.index(x), x.dtype, x in self.changed))
+            made[s.out] = len(made)
+            target = self._slot(s.out, slots)
+            form.append((s.func, tuple(args), s.out.dtype, target))
+            if s.kind != "ufunc" or s.out.shape != shape or target == MISSING or s.out in self.program.outputs:
+                return None, None
+        if not shape or any(x.shape != shape or not self._movable(x) for x in slots):
+            return None, None
+        return tuple(form), slots
+
+    def _movable(self, x):
+        """Whether a value's memory may become a piece of a flat array."""
+        if x in self.view or x in self.program.outputs:
+            return False
+        return x in self.changed or (x.made is not None and x.made.kind != "view" and _writes_out(x.made))
+
+    def _slot(self, var, slots):
+        """The number of the slot whose state `var` is the new value of; None if of none."""
+        source = self.becomes.get(var)
+        return source and next((k for k, x in enumerate(slots) if self.changed.get(x) == source), MISSING)
+
+    def _merge(self, parts):
+        """Puts one part in the place of many: its arrays are flat ones, in which the many's lie side by side."""
+        first, arrays = parts[0]
+        flats = [self._lay_out([slots[k] for _, slots in parts]) for k in range(len(arrays))]
+        names, program, merged = dict(zip(arrays, flats, strict=True)), self.program, []
+        for j, s in enumerate(first):
+            out = Var((sum(part[j].out.size for part, _ in parts),), s.out.dtype)
+            args = tuple(names.get(x, x) if type(x) is Var else x for x in s.args)
+            out.made = Statement(s.kind, s.func, args, None, out, s.line, s.what, s.strict)
+            names[s.out] = out
+            merged.append(out.made)
+            target = self._slot(s.out, arrays)
+            if target is not None:
+                gone = {self.becomes[part[j].out] for part, _ in parts}
+                program.commits = [c for c in program.commits if c[0] not in gone] + [
+                    (Source("flat", flats[target]), out)
+                ]
+        gone = {id(s) for part, _ in parts for s in part}
+        self.tail = [s for s in self.tail if id(s) not in gone] + merged
+
+    def _lay_out(self, members):
+        """The flat array in which the members lie side by side."""
+        flat, start = Var((sum(x.size for x in members),), members[0].dtype), 0
+        self.groups[flat] = members
+        for x in members:
+            self.view[x] = flat, (start, start + x.size)
+            start += x.size
+        return flat
+
+    # ----- views -----
+
+    def _find_views(self):
+        """Which values show another's memory; a view that would have to copy is computed as any function is."""
+        self.shown = {}  # Var -> an array laid out as it will be
+        for s in (*self.pure, *self.tail):
+            if s.kind == "view":
+                x = next(variables(s.args))
+                before = self._layout(x)
+                args = _filled(s.args, x, before)
+                after = s.func(*args, **(s.kwargs or {})) if not _copies(s.func, args) else None
+                if after is not None and np.may_share_memory(before, after):
+                    self.view[s.out] = x, s
+                    self.shown[s.out] = after
+                else:
+                    s.kind = "call"
+
+    def _layout(self, var):
+        if var not in self.shown:
+            self.shown[var] = var.const if var.const is not None else np.empty(var.shape, var.dtype)
+        return self.shown[var]
+
+    def root(self, var):
+        """The value whose memory `var` shows."""
+        while var in self.view:
+            var = self.view[var][0]
+        return var
+
+    # ----- homes -----
+
+    def _find_homes(self):
+        """Homes for states and gradients: the statement that makes the last value writes into it, or a copy does."""
+        program = self.program
+        self.order = [*self.pure, *self.tail]
+        self.place = {id(s): i for i, s in enumerate(self.order)}
+        self.readers = {}  # root -> the statements that read it or a view of it
+        for s in self.order:
+            for x in s.reads():
+                self.readers.setdefault(self.root(x), []).append(s)
+        for source, var in program.inputs.items():
+            if source.kind in ("tensor", "grad"):
+                self.homes[self.root(var)] = "group" if self.root(var) in self.groups else source
+        taken = set(program.outputs)
+        for source, var in list(program.commits):
+            old = source.it if source.kind == "flat" else program.inputs.get(source)
+            if source.kind == "grad" and old is None and self.root(var) in self.groups and var not in taken:
+                self.homes[self.root(var)] = "group"
+            elif not (self._writes_home(var, source, old) if var not in taken else False):
+                self._copy_home(source, var, old)
+            taken.add(var)
+
+    def _writes_home(self, var, source, old):
+        """Lets the statement of `var` write into the memory of `source`; False where it cannot."""
+        s = var.made
+        if s is None or var in self.view or var in self.homes or not _writes_out(s):
+            return False
+        if old is None:
+            self.homes[var] = source
+            return source.kind == "grad"
+        last = max((self.place[id(r)] for r in self.readers.get(self.root(old), ())), default=-1)
+        at = self.place[id(s)]
+        if s not in self.tail or (var.shape, var.dtype) != (old.shape, old.dtype) or last > at - (s.kind != "ufunc"):
+            return False
+        self.homes[var] = "over", old
+        while s is not None and s.kind == "ufunc":  # what it alone reads may stand there before it
+            s = next((x.made for x in s.args if type(x) is Var and self._passes(x, old, last)), None)
+            if s is not None:
+                self.homes[s.out] = "over", old
+        return True
+
+    def _passes(self, x, old, last):
+        """Whether `x`, which is read once, may stand in the memory of `old`."""
+        s = x.made
+        if s is None or s.kind != "ufunc" or x in self.view or x in self.homes or len(self.readers[x]) > 1:
+            return False
+        return s in self.tail and (x.shape, x.dtype) == (old.shape, old.dtype) and last <= self.place[id(s)]
+
+    def _copy_home(self, source, var, old):
+        """A copy of `var` as the last statement, in the memory of `old`, or in memory of its own."""
+        copy = Var(var.shape, var.dtype)
+        line, what = (var.made.line, var.made.what) if var.made else (("", 0), "update")
+        copy.made = Statement("cast", np.copyto, (var, var.dtype), None, copy, line, what, False)
+        self.tail.append(copy.made)
+        self.order.append(copy.made)
+        self.place[id(copy.made)] = len(self.place)
+        self.readers.setdefault(self.root(var), []).append(copy.made)
+        self.homes[copy] = source if old is None or (old.shape, old.dtype) != (var.shape, var.dtype) else ("over", old)
+        self.program.commits[self.program.commits.index((source, var))] = source, copy
+
+    # ----- runs in blocks -----
+
+    def _runs(self, statements):
+        """Runs of elementwise statements on large arrays, to be done block by block, while a block is in the cache."""
+        run, found = [], []
+        for s in (*statements, None):
+            if s is not None and self._elementwise(s) and (not run or s.out.size == run[0].out.size):
+                run.append(s)
+                continue
+            if s is not None and s.kind == "view":
+                continue
+            if len(run) > 1:
+                found.append(Run(run, self))
+            run = [s] if s is not None and self._elementwise(s) else []
+        return found
+
+    def _elementwise(self, s):
+        """Whether a statement does the same to every element of large arrays that lie in memory alike."""
+        if s.kind != "ufunc" or s.out.nbytes < LARGE or s.out in self.program.outputs:
+            return False
+        arrays = [x for x in s.args if type(x) is Var and x.shape]
+        return all(x.shape == s.out.shape and self._layout(x).flags.c_contiguous for x in arrays)
+
+    # ----- the arena -----
+
+    def _allot(self):
+        """Bytes of the arena for every other value that a statement can write out, as few as the order allows."""
+        roots = {var: self.root(var) for s in self.order for var in (s.out, *s.reads()) if var is not None}
+        for flat in self.groups:
+            roots[flat] = flat
+        last = {}
+        for i, s in enumerate(self.order):
+            for var in (*s.reads(), *([s.out] if s.out is not None else [])):
+                last[roots[var]] = i
+        kept = {self.root(var) for var in self.program.outputs}
+        kept |= {self.root(var) for source, var in self.program.commits if source.kind == "grad"}
+        for var in kept:
+            last[var] = len(self.order)
+        inside = {x: run for run in self.runs for x in run.inside(self, last, kept)}
+        for run in self.runs:  # its arrays are read, and written, until its last block
+            end = self.place[id(run.statements[-1])]
+            for x in {roots[x] for s in run.statements for x in (s.out, *s.reads())} - set(inside):
+                last[x] = max(last[x], end)
+        free, self.fresh = _Free(), {self.root(var) for var in self.program.outputs}
+        for i, s in enumerate(self.order):
+            if s.out is not None and s.kind != "view":
+                root = roots[s.out]
+                if root in self.groups and root not in self.homes and root not in self.arena:
+                    self.arena[root] = free.take(root.nbytes)
+                elif not _writes_out(s) or root in self.fresh:
+                    self.fresh.add(root)
+                elif root not in self.homes and root not in self.arena:
+                    size = min(BLOCK, root.nbytes) if root in inside else None
+                    self.arena[root] = (
+                        self._reused(s, i, roots, last, free, inside) if size is None else free.take(size)
+                    )
+            for var in {roots[x] for x in (*s.reads(), *([s.out] if s.out is not None else []))}:
+                if last[var] == i and var in self.arena:
+                    free.give(self.arena[var], min(BLOCK, var.nbytes) if var in inside else var.nbytes)
+        self.size = free.end
+
+    def _reused(self, s, i, roots, last, free, inside):
+        """The offset of bytes for what `s` makes: those of an argument that dies here, or free ones."""
+        like = s.out.shape, s.out.dtype
+        for x in s.args if s.kind == "ufunc" else s.args[:1] if s.kind in ("put", "at", "flat at") else ():
+            dies = type(x) is Var and x in self.arena and last[x] == i and (x.shape, x.dtype) == like
+            if dies and x not in inside and all(y is x or roots[y] is not x for y in s.reads()):
+                last[x] = -1  # its bytes have a new owner
+                return self.arena[x]
+        return free.take(s.out.nbytes)
+
+
+class Run:
+    """Elementwise statements on arrays of one size, done block by block; `local` are the values one block is kept of."""
+
+    def __init__(self, statements, plan):
+        self.statements = statements
+        self.local = set()
+
+    def inside(self, plan, last, kept):
+        """The values that no other statement reads: memory for one block is enough."""
+        mine = {id(s) for s in self.statements}
+        for s in self.statements:
+            x = s.out
+            readers = plan.readers.get(x, ())
+            if x not in plan.homes and x not in plan.view and x not in kept and all(id(r) in mine for r in readers):
+                self.local.add(x)
+        return self.local
+
+
+class _Free:
+    """The free bytes of the arena, by offset; the ones given back last are taken first, while they are in the cache."""
+
+    def __init__(self):
+        self.holes, self.end = [], 0
+
+    def take(self, nbytes):
+        nbytes = -(-max(nbytes, 1) // ALIGN) * ALIGN
+        fitting = [hole for hole in self.holes if hole[1] >= nbytes]
+        if fitting:
+            hole = min(fitting, key=lambda hole: hole[1])
+            self.holes.remove(hole)
+            if hole[1] > nbytes:
+                self.holes.append((hole[0] + nbytes, hole[1] - nbytes))
+            return hole[0]
+        start = self.end
+        self.end += nbytes
+        return start
+
+    def give(self, start, nbytes):
+        """Gives bytes back, joined with the free ones beside them."""
+        stop = start + -(-max(nbytes, 1) // ALIGN) * ALIGN
+        for hole in list(self.holes):
+            if hole[0] + hole[1] == start or hole[0] == stop:
+                self.holes.remove(hole)
+                start, stop = min(start, hole[0]), max(stop, hole[0] + hole[1])
+        self.holes.append((start, stop - start))
+
+
+def _matrices(args):
+    return len(args) == 2 and all(type(x) is Var and len(x.shape) == 2 for x in args) and args[0].dtype == args[1].dtype
+
+
+def _writes_out(s):
+    """Whether a statement can write into memory it is given."""
+    if s.kind in ("ufunc", "reduce", "dot", "cast", "put", "at", "flat at"):
+        return True
+    return s.kind == "call" and (s.func in FILLS or (s.func in WRITES_OUT and s.out.nbytes >= 1 << 15))
+
+
+def _copies(func, args):
+    """Whether a reshape would copy."""
+    if func is not np.reshape:
+        return False
+    view = args[0].view()
+    try:
+        view.shape = np.empty(args[0].shape, bool).reshape(args[1]).shape if -1 in np.atleast_1d(args[1]) else args[1]
+    except AttributeError:
+        return True
+    return False
+
+
+def _filled(args, x, array):
+    return tuple(array if y is x else y for y in args)
+
+
+def _flat(members):
+    return Var((sum(x.size for x in members),), members[0].dtype)
+
+
+def _components(statements):
+    """The statements in parts that use nothing of each other's answers."""
+    part_of, parts = {}, {}
+    for s in statements:
+        mine = [s]
+        for key in {part_of[x] for x in s.reads() if x in part_of}:
+            mine = parts.pop(key) + mine
+        for t in mine:
+            part_of[t.out] = id(s)
+        parts[id(s)] = sorted(mine, key=statements.index)
+    return list(parts.values())

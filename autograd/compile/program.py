@@ -1,0 +1,163 @@
+"""A program: the values and statements of one tape, and what can be left out of them."""
+
+import math
+
+import numpy as np
+
+__all__ = ["Program", "Source", "Statement", "Var", "variables"]
+
+
+class Source:
+    """Where a value comes from, or goes back to.
+
+    kind: "arg" (the argument number `key`), "tensor" or "grad" (the array of a Tensor, the gradient of a Leaf, `it`),
+          "number" (`it[key]`, looked up anew in every call), "flat" (the memory of several, beginning with value `it`).
+    """
+
+    __slots__ = ("it", "key", "kind")
+
+    def __init__(self, kind, it=None, key=None):
+        self.kind = kind
+        self.it = it
+        self.key = key
+
+    def __eq__(self, other):
+        return isinstance(other, Source) and self.it is other.it and self.kind == other.kind and self.key == other.key
+
+    def __hash__(self):
+        return hash((self.kind, id(self.it), self.key))
+
+
+class Var:
+    """One value: its shape and dtype, and where it comes from.
+
+    made:   the statement that computes it; None for what comes from outside.
+    const:  the array it is, where it is known and does not change; its memory is read at each call.
+    number: True for a Python number, which takes the dtype of the array it meets.
+    """
+
+    __slots__ = ("const", "dtype", "made", "name", "number", "shape")
+
+    def __init__(self, shape, dtype, made=None, const=None, number=False):
+        self.shape = shape
+        self.dtype = dtype
+        self.made = made
+        self.const = const
+        self.number = number
+        self.name = None
+
+    size = property(lambda self: math.prod(self.shape))
+    nbytes = property(lambda self: self.size * self.dtype.itemsize)
+
+
+class Statement:
+    """One call of numpy: what is called with which values, and the value it makes.
+
+    kind:   one of
+            ufunc, reduce, dot, cast; view (the same memory in another shape); scalar (Python's own arithmetic);
+            put (x with y at an index); at (x with y added at an index); flat at (an index into the elements in a row);
+            call (any other function); draw (of a random generator); guard (a truth that decided what was traced).
+    what:   the operation it belongs to; line: the user's, as file:line.
+    strict: whether an overflow or a division by zero is an error, as in a backward pass.
+    """
+
+    __slots__ = ("args", "func", "kind", "kwargs", "line", "out", "strict", "what")
+
+    def __init__(self, kind, func, args, kwargs, out, line, what, strict):
+        self.kind = kind
+        self.func = func
+        self.args = args
+        self.kwargs = kwargs
+        self.out = out
+        self.line = line
+        self.what = what
+        self.strict = strict
+
+    def reads(self):
+        """The values among its arguments."""
+        yield from variables(self.args)
+        if self.kwargs:
+            yield from variables(self.kwargs)
+
+    effect = property(lambda self: self.kind in ("draw", "guard"))
+
+
+def variables(x):
+    """The values in nested tuples, lists, dicts and slices."""
+    if type(x) is Var:
+        yield x
+    elif type(x) in (tuple, list):
+        for part in x:
+            yield from variables(part)
+    elif type(x) is dict:
+        yield from variables(list(x.values()))
+    elif type(x) is slice:
+        yield from variables((x.start, x.stop, x.step))
+
+
+def replaced(x, put):
+    """`x` with `put(leaf)` for every leaf of nested tuples, lists, dicts and slices."""
+    kind = type(x)
+    if kind is tuple:
+        return tuple([replaced(part, put) for part in x])
+    if kind is list:
+        return [replaced(part, put) for part in x]
+    if kind is dict:
+        return {key: replaced(part, put) for key, part in x.items()}
+    if kind is slice:
+        return slice(put(x.start), put(x.stop), put(x.step))
+    return put(x)
+
+
+def frozen(x):
+    """`x` as a key: equal for statements that compute the same."""
+    kind = type(x)
+    if kind in (tuple, list):
+        return (kind, *map(frozen, x))
+    if kind is dict:
+        return tuple((key, frozen(part)) for key, part in x.items())
+    if kind is slice:
+        return (slice, frozen(x.start), frozen(x.stop), frozen(x.step))
+    if kind is Var or kind is np.ndarray:
+        return id(x)
+    return (kind, repr(x)) if kind is float else (kind, x)  # -0.0 and nan
+
+
+class Program:
+    """The statements of a tape, with what goes in and what comes out.
+
+    inputs:  {source: Var}: what comes from outside, where from.
+    outputs: the values that are returned; commits: the pairs (source, Var) that are put back.
+    """
+
+    def __init__(self, inputs, statements, outputs, commits):
+        self.inputs = inputs
+        self.statements = statements
+        self.outputs = outputs
+        self.commits = commits
+        self._copy_what_is_returned()
+        self.drop_dead()
+
+    def _copy_what_is_returned(self):
+        """An answer that is, or shows, what came from outside becomes a copy: later calls change that."""
+        for i, var in enumerate(self.outputs):
+            root = var
+            while root.made is not None and root.made.kind == "view":
+                root = next(root.made.reads())
+            if root.made is None:
+                copy = Var(var.shape, var.dtype)
+                line, what = (var.made.line, var.made.what) if var.made else (("", 0), "answer")
+                copy.made = Statement("cast", np.copyto, (var, var.dtype), None, copy, line, what, False)
+                self.statements = [*self.statements, copy.made]
+                self.outputs[i] = copy
+
+    def drop_dead(self):
+        """Drops what neither an answer, an update nor a guard needs."""
+        needed = set(self.outputs) | {var for _, var in self.commits}
+        kept = []
+        for statement in reversed(self.statements):
+            if statement.effect or statement.out in needed:
+                needed.update(statement.reads())
+                kept.append(statement)
+        self.statements = kept[::-1]
+        self.inputs = {source: var for source, var in self.inputs.items() if var in needed}

@@ -1,0 +1,189 @@
+"""What a function can reach: its variables, and what hangs on them. A program is valid while these are what they were.
+
+Followed are closures, globals that the code names, defaults, attributes, and the entries of dicts, lists and tuples of
+up to `LONG` entries; not modules, classes, functions of this package, nor the inside of arrays. Numbers, strings and
+truths among them are constants of a program: one that changes makes a new program.
+"""
+
+import types
+
+import numpy as np
+
+from ..tensor import Tensor
+
+__all__ = ["Reach"]
+
+LONG = 1000  # entries; a longer container is taken to be data
+SCALARS = (int, float, complex, bool, str, bytes, type(None), np.generic, np.dtype)
+PACKAGE = __name__.partition(".")[0]
+
+
+class Reach:
+    """A walk from a function (and arguments that are no arrays), and what it met.
+
+    checks:  the (holder, key, value) triples with `holder[key] is value`: attributes, entries, variables of closures.
+    lengths: the (holder, how many entries) pairs.
+    """
+
+    def __init__(self, roots):
+        self.checks, self.lengths = [], []
+        self.generators = {}  # id -> (generator, its state, its name)
+        self.names = {}  # id of a tensor -> its name
+        self.holders = {}  # id -> name; keeps what was walked
+        stack, self._kept = [(name, x) for name, x in reversed(roots)], []
+        while stack:
+            stack.extend(reversed(list(self._visit(*stack.pop()))))
+
+    def _visit(self, name, x):
+        """Notes `x`, and yields the (name, object) pairs of what hangs on it."""
+        if (
+            isinstance(x, (*SCALARS, np.ndarray, type, types.ModuleType, types.BuiltinFunctionType))
+            or id(x) in self.holders
+        ):
+            return
+        self.holders[id(x)] = name
+        self._kept.append(x)
+        if isinstance(x, Tensor):
+            self.names[id(x)] = name
+        elif isinstance(x, np.random.Generator):
+            self.generators[id(x)] = x, _state(x), name
+        elif isinstance(x, types.MethodType):
+            yield _self(name), x.__self__
+            yield name, x.__func__
+        elif isinstance(x, types.FunctionType):
+            yield from self._function(name, x)
+        elif isinstance(x, (dict, types.MappingProxyType)):
+            yield from self._entries(x, [(f"{name}.{key}" if isinstance(key, str) else name, key) for key in x])
+        elif isinstance(x, (list, tuple)):
+            yield from self._entries(x, [(f"{name}.{i}", i) for i in range(len(x))] if len(x) <= LONG else [])
+        elif hasattr(x, "__dict__") and not isinstance(x, type):
+            yield from self._entries(vars(x), [(f"{name}.{key}", key) for key in vars(x)])
+            if "training" not in vars(x) and hasattr(type(x), "training"):
+                self.checks.append((_Attributes(x), "training", x.training))
+            if callable(x) and isinstance(getattr(x, "func", None), types.FunctionType):  # functools.partial
+                yield name, x.func
+                yield name, x.args
+                yield name, x.keywords
+
+    def _function(self, name, f):
+        for variable, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
+            yield from self._entries(_Cell(cell), [(variable, 0)])
+        package = (f.__module__ or "").partition(".")[0] == PACKAGE
+        named = [] if package else [key for key in _globals_of(f.__code__) if key in f.__globals__]
+        yield from self._entries(f.__globals__, [(key, key) for key in named], whole=False)
+        yield name, f.__defaults__
+        yield name, f.__kwdefaults__
+
+    def _entries(self, holder, named, whole=True):
+        """Notes what `holder` has under the keys of (name, key) pairs, and yields the (name, object) pairs."""
+        if whole and not isinstance(holder, _Cell):
+            self._kept.append(holder)
+            self.lengths.append((holder, len(holder)))
+        if len(named) > LONG:
+            return
+        for name, key in named:
+            try:
+                value = holder[key]
+            except ValueError:  # a variable that is not set yet
+                continue
+            self.checks.append((holder, key, value))
+            yield name, value
+
+    def holders_of(self, kind):
+        """The objects of a class that were met."""
+        return (x for x in self._kept if isinstance(x, kind))
+
+    # ----- after a run -----
+
+    def changes(self, apart):
+        """What a run changed: (an error's text or None, whether something was set up that later runs find).
+
+        apart: the (id of the holder, key) pairs that may change.
+        """
+        for generator, state, name in self.generators.values():
+            if _state(generator) != state:
+                return f"draws from the random generator `{name}`", True
+        setup = False
+        for holder, n in self.lengths:
+            if len(holder) != n:
+                if isinstance(holder, list):
+                    return f"appends to the list `{self._name(holder)}`", True
+                setup = True
+        for holder, key, value in self.checks:
+            try:
+                now = holder[key]
+            except (KeyError, IndexError, ValueError):
+                return f"deletes `{self._name(holder, key)}`", True
+            if now is value or (id(holder), key) in apart or (isinstance(value, SCALARS) and _same(now, value)):
+                continue
+            if value is not None:
+                return f"changes `{self._name(holder, key)}`", True
+            setup = True
+        return None, setup
+
+    def restore(self):
+        """Takes out again what a run that failed has put into dicts."""
+        before = {}
+        for holder, key, value in self.checks:
+            if type(holder) is dict:
+                before.setdefault(id(holder), (holder, {}))[1][key] = value
+        for holder, n in self.lengths:
+            if type(holder) is dict and len(holder) > n:
+                kept = before.get(id(holder), (holder, {}))[1]
+                for key in [key for key in holder if key not in kept]:
+                    del holder[key]
+
+    def _name(self, holder, key=None):
+        for x in self._kept:
+            if x is holder or getattr(x, "__dict__", None) is holder:
+                name = self.holders.get(id(x), "")
+                return f"{name}.{key}".strip(".") if key is not None else name
+        return str(key)
+
+
+class _Cell:
+    """A variable of a closure as a holder of one entry."""
+
+    __slots__ = ("cell",)
+
+    def __init__(self, cell):
+        self.cell = cell
+
+    def __getitem__(self, key):
+        return self.cell.cell_contents
+
+    def __len__(self):
+        return 1
+
+
+class _Attributes:
+    """Attributes that an object has from its class, as a holder."""
+
+    __slots__ = ("it",)
+
+    def __init__(self, it):
+        self.it = it
+
+    def __getitem__(self, key):
+        return getattr(self.it, key)
+
+
+def _self(name):
+    return name.rpartition(".")[0] or "self"
+
+
+def _globals_of(code):
+    """The names that code, and the functions defined in it, may look up."""
+    names = list(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            names += _globals_of(constant)
+    return dict.fromkeys(names)
+
+
+def _state(generator):
+    return repr(generator.bit_generator.state)
+
+
+def _same(x, y):
+    return type(x) is type(y) and (x == y or (x != x and y != y))

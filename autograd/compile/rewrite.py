@@ -1,0 +1,210 @@
+"""Statements put in the place of others that give the same and take longer: one function a rule, in the table RULES.
+
+A rule is given a statement, and gives the statements to run instead, the last one for the same value; or None.
+Times are of one thread, arrays of 100 x 10 where nothing is said.
+"""
+
+import numpy as np
+
+from .program import Statement, Var
+
+__all__ = ["rewrite"]
+
+SHORT, MANY = 32, 32  # a last axis so short, in so many rows, is slow to reduce over
+
+
+class Rewriter:
+    """What the rules look at: who reads a value, and constants that are made once."""
+
+    def __init__(self, program):
+        self.readers = {}
+        for s in program.statements:
+            for x in s.reads():
+                self.readers.setdefault(x, []).append(s)
+        self.kept = set(program.outputs) | {var for _, var in program.commits}
+        self.constants = {}
+        self.flat = {}  # (rows, columns, width) -> the value of the flat index
+
+    def constant(self, key, make):
+        """The value of a constant array, one for each key."""
+        if key not in self.constants:
+            array = make()
+            self.constants[key] = Var(array.shape, array.dtype, const=array)
+        return self.constants[key]
+
+    def alone(self, x):
+        """Whether one statement reads `x`, and no one else."""
+        return x not in self.kept and len(self.readers.get(x, ())) == 1
+
+
+def rewrite(program):
+    """Applies the rules to all statements of a program, in order."""
+    rewriter, statements = Rewriter(program), []
+    for s in program.statements:
+        for rule in RULES.get(s.kind, ()):
+            instead = rule(rewriter, s)
+            if instead is not None:
+                statements += instead[:-1]
+                s = instead[-1]
+        statements.append(s)
+    program.statements = statements
+    program.drop_dead()
+
+
+def _like(s, kind, func, args, shape=None, dtype=None):
+    """A statement with a new value, told as belonging to where `s` does."""
+    out = Var(s.out.shape if shape is None else shape, s.out.dtype if dtype is None else dtype)
+    out.made = Statement(kind, func, args, None, out, s.line, s.what, s.strict)
+    return out.made
+
+
+def _instead(s, kind, func, args, kwargs=None):
+    """The statement that makes the value of `s` otherwise."""
+    s.out.made = Statement(kind, func, args, kwargs, s.out, s.line, s.what, s.strict)
+    return s.out.made
+
+
+# ----- sums over one axis of a matrix are products with ones: 0.7 instead of 2.8 µs, 4 instead of 36 for 1024 rows
+
+
+def sum_as_product(rewriter, s):
+    x, axis = s.args[0], (s.kwargs or {}).get("axis", 0)
+    if s.func is not np.add or type(x) is not Var or len(x.shape) != 2 or x.dtype.kind != "f" or x.dtype.itemsize < 4:
+        return None
+    axis = axis[0] if type(axis) is tuple and len(axis) == 1 else axis
+    if (
+        axis not in (0, 1, -1)
+        or s.out.dtype != x.dtype
+        or (x.made is not None and x.made.kind == "view")
+        or 0 in x.shape
+    ):
+        return None
+    ones = rewriter.constant(("ones", x.shape[axis], x.dtype), lambda: np.ones(x.shape[axis], x.dtype))
+    args = (ones, x) if axis == 0 else (x, ones)
+    if not (s.kwargs or {}).get("keepdims"):
+        return [_instead(s, "dot", np.dot, args)]
+    total = _like(s, "dot", np.dot, args, (x.shape[1 - axis % 2],))
+    return [total, _instead(s, "view", np.reshape, (total.out, s.out.shape))]
+
+
+# ----- the largest of each row, rows being short: over the first axis of a transposed copy, 2 instead of 5 µs -----
+
+
+def extreme_of_columns(rewriter, s):
+    x, kwargs = s.args[0], s.kwargs or {}
+    if s.func not in (np.maximum, np.minimum) or type(x) is not Var or len(x.shape) != 2:
+        return None
+    rows, width = x.shape
+    if kwargs.get("axis", 0) not in (1, -1) or rows < MANY or not 0 < width <= SHORT:
+        return None
+    turned = _like(s, "view", np.transpose, (x,), (width, rows), x.dtype)
+    copied = _like(s, "cast", np.copyto, (turned.out, x.dtype), (width, rows), x.dtype)
+    args, kwargs = (copied.out,), {"axis": 0, "keepdims": False}
+    if s.out.shape == (rows,):
+        return [turned, copied, _instead(s, "reduce", s.func, args, kwargs)]
+    found = _like(s, "reduce", s.func, args, (rows,))
+    found.kwargs = kwargs
+    return [turned, copied, found, _instead(s, "view", np.reshape, (found.out, s.out.shape))]
+
+
+# ----- x[rows, columns], rows counting up: by one flat index, 1.4 instead of 2.1 µs, 3 instead of 32 for 1024 rows
+
+
+def _flat_index(rewriter, s):
+    """(statements, the flat index) of the index (0, 1, 2, ...; columns) into a matrix; None for another index."""
+    x, index = s.args[:2]
+    if type(x) is not Var or len(x.shape) != 2 or type(index) is not tuple or len(index) != 2:
+        return None
+    rows, columns = index
+    if type(rows) is not Var or rows.const is None or type(columns) is not Var or columns.shape != rows.shape != ():
+        return None
+    if columns.dtype != np.intp or rows.shape != x.shape[:1] or (rows.const != np.arange(x.shape[0])).any():
+        return None
+    if x.made is not None and x.made.kind == "view":
+        return None
+    key, width = (rows, columns, x.shape[1]), x.shape[1]
+    if key in rewriter.flat:
+        return [], rewriter.flat[key]
+    starts = rewriter.constant(("starts", *x.shape), lambda: np.arange(x.shape[0]) * width)
+    added = _like(s, "ufunc", np.add, (starts, columns), columns.shape, columns.dtype)
+    rewriter.flat[key] = added.out
+    return [added], added.out
+
+
+def read_by_flat_index(rewriter, s):
+    """Columns are within bounds here, or the program's guards are not what they should be: numpy checks again."""
+    found = _flat_index(rewriter, s) if s.func.__name__ == "getitem" else None
+    if found is None:
+        return None
+    statements, index = found
+    x = s.args[0]
+    flat = _like(s, "view", np.reshape, (x, (x.size,)), (x.size,), x.dtype)
+    return [*statements, flat, _instead(s, "call", np.take, (flat.out, index))]
+
+
+def add_by_flat_index(rewriter, s):
+    found = _flat_index(rewriter, s)
+    if found is None:
+        return None
+    statements, index = found
+    return [*statements, _instead(s, "flat at", s.func, (s.args[0], index, *s.args[2:]))]
+
+
+# ----- zeros with something at an index, added to x: added into x there -----
+
+
+def add_into(rewriter, s):
+    if s.func is not np.add or len(s.args) != 2:
+        return None
+    for x, zeros in (s.args, s.args[::-1]):
+        if not (_is_put_into_zeros(zeros) and rewriter.alone(zeros)) or type(x) is not Var or x is zeros:
+            continue
+        if (x.shape, x.dtype) == (s.out.shape, s.out.dtype) == (zeros.shape, zeros.dtype) and x.const is None:
+            put = zeros.made
+            kind = "flat at" if put.kind == "flat at" else "at"
+            return [_instead(s, kind, np.add, (x, *put.args[1:]))]
+    return None
+
+
+def _is_put_into_zeros(x):
+    s = x.made if type(x) is Var else None
+    if s is None or s.kind not in ("put", "at", "flat at") or (s.kind != "put" and s.func is not np.add):
+        return False
+    if s.kind == "put" and not _once(s.args[1]):
+        return False
+    start = s.args[0].made if type(s.args[0]) is Var else None
+    return start is not None and start.kind == "call" and start.func is np.zeros
+
+
+def _once(index):
+    """Whether no element is met twice by an index: numbers and slices alone."""
+    parts = index if type(index) is tuple else (index,)
+    return all(part is None or part is Ellipsis or isinstance(part, (slice, int, np.integer)) for part in parts)
+
+
+# ----- products with a number that was broadcast: with the number itself, and with 1 not at all -----
+
+
+def scalar_factor(rewriter, s):
+    if s.func is not np.multiply:
+        return None
+    for x, y in (s.args, s.args[::-1]):
+        if type(x) is Var and _uniform(x) and type(y) is Var and not y.number and y.shape == s.out.shape:
+            factor = x.const.flat[0]
+            if factor == 1 and y.dtype == s.out.dtype:
+                return [_instead(s, "view", np.reshape, (y, y.shape))]
+            return [_instead(s, "ufunc", np.multiply, (y, factor))]
+    return None
+
+
+def _uniform(x):
+    """Whether a constant is one number throughout, and stays so: a broadcast view that cannot be written to."""
+    return x.const is not None and x.shape and x.size and not (any(x.const.strides) or x.const.flags.writeable)
+
+
+RULES = {
+    "reduce": [sum_as_product, extreme_of_columns],
+    "call": [read_by_flat_index],
+    "at": [add_by_flat_index],
+    "ufunc": [add_into, scalar_factor],
+}
