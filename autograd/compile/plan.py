@@ -319,7 +319,7 @@ class Plan:
     def _reused(self, s, i, roots, last, free, inside):
         """The offset of bytes for what `s` makes: those of an argument that dies here, or free ones."""
         like = s.out.shape, s.out.dtype
-        for x in s.args if s.kind == "ufunc" else s.args[:1] if s.kind in ("put", "at", "flat at") else ():
+        for x in s.args if s.kind == "ufunc" else s.args[:1] if s.kind in ("put", "at", "flat at", "cast") else ():
             dies = type(x) is Var and x in self.arena and last[x] == i and (x.shape, x.dtype) == like
             if dies and x not in inside and all(y is x or roots[y] is not x for y in s.reads()):
                 last[x] = -1  # its bytes have a new owner

@@ -30,6 +30,7 @@ class Reach:
         self.generators = {}  # id -> (generator, its state, its name)
         self.names = {}  # id of a tensor -> its name
         self.holders = {}  # id -> name; keeps what was walked
+        self.generators[0] = _global, _state(_global), "numpy.random"
         stack, self._kept = [(name, x) for name, x in reversed(roots)], []
         while stack:
             stack.extend(reversed(list(self._visit(*stack.pop()))))
@@ -53,7 +54,7 @@ class Reach:
         elif isinstance(x, types.FunctionType):
             yield from self._function(name, x)
         elif isinstance(x, (dict, types.MappingProxyType)):
-            yield from self._entries(x, [(f"{name}.{key}" if isinstance(key, str) else name, key) for key in x])
+            yield from self._entries(x, [(f"{name}.{self._spelled(key)}", key) for key in x])
         elif isinstance(x, (list, tuple)):
             yield from self._entries(x, [(f"{name}.{i}", i) for i in range(len(x))] if len(x) <= LONG else [])
         elif hasattr(x, "__dict__") and not isinstance(x, type):
@@ -88,6 +89,10 @@ class Reach:
                 continue
             self.checks.append((holder, key, value))
             yield name, value
+
+    def _spelled(self, key):
+        """A key as part of a name: a tensor's is its own name."""
+        return key if isinstance(key, str) else self.names.get(id(key), type(key).__name__)
 
     def holders_of(self, kind):
         """The objects of a class that were met."""
@@ -182,7 +187,10 @@ def _globals_of(code):
 
 
 def _state(generator):
-    return repr(generator.bit_generator.state)
+    return repr(generator.get_state() if generator is _global else generator.bit_generator.state)
+
+
+_global = np.random.mtrand._rand  # what the functions of numpy.random draw from
 
 
 def _same(x, y):

@@ -300,7 +300,7 @@ def _reduce(w, s, out, args):
 
 
 def _cast(w, s, out, args):
-    return [f'np.copyto({out}, {args[0]}, "unsafe")']
+    return [f'np.copyto({out}, {args[0]}, "unsafe")'] if args[0] != out else []
 
 
 def _put(w, s, out, args):

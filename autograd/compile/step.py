@@ -90,7 +90,7 @@ class Compiled:
 
     def eject(self, path):
         """Writes the last step as a module that needs numpy alone, its memory beside it; returns the path."""
-        from .eject import eject
+        from .report import eject
 
         return eject(self.step, path)
 
@@ -277,6 +277,7 @@ class Step:
     def __init__(self, run, form):
         tape, leaves = run.tape, run.leaves
         self.f, self.form, self.reach, self.enabled = run.f, form, run.reach, run.enabled
+        self.name = _name(run.f)
         self.kinds, self.refill = run.kinds, run.refill
         self.keys = [(kind := _kind(x), *_constants(kind, x)) for x in leaves]
         self.checks = [check for check in self.reach.checks if (id(check[0]), check[1]) not in tape.numbers]
@@ -287,13 +288,14 @@ class Step:
         self.cleared = [source for source in run.cleared if source not in dict(inner)]
         self.changed = [source.it for source, _ in inner if source.kind == "tensor"]
         answers = [var for kind, var in self.kinds if kind in ("made", "array")] + [var for _, var in self.outer]
-        self.traced = len(tape.statements)
+        self.traced = _calls_and_bytes(tape.statements)
         self.program = Program(tape.inputs, tape.statements, answers, inner)
         rewrite(self.program)
         tensors = {s.it: None for s in self.program.inputs if s.kind == "tensor" and s not in self.of_argument}
         self.tensors = [(t, t.shape, t.dtype, t._node) for t in tensors | dict.fromkeys(self.changed)]
         self.plan = Plan(self.program)
-        self.written = write(self.plan, _Names(self))
+        self.named = _Names(self)
+        self.written = write(self.plan, self.named)
         self.source, self.memory = self.written.source, None
         self.one = [kind for kind, _ in self.kinds] == ["made"] and run.single and not (self.outer or self.cleared)
         self.getters = [self._getter(source) for source in self.written.sources]
@@ -385,11 +387,29 @@ class Step:
             return lambda leaves: leaves[i]
         return lambda leaves: x if (x := leaves[i]).flags.c_contiguous else np.asarray(x, order="C")
 
+    # ----- what it is -----
+
     def report(self):
         """What the program was and what it is, as a Report."""
         from .report import Report
 
-        return Report(self)
+        return Report.of(self, self.traced)
+
+    def signature(self):
+        """How the text's step is called."""
+        return f"step({', '.join(self.written.arguments)})"
+
+    def arrays(self):
+        """{name: array}: what the text's `build` is given, as it is now."""
+        if not self._has_memory():
+            raise RuntimeError("compile: the tensors this step was made for have other shapes now; call it first")
+        return self.memory.arrays | {name: it for name, it in self.written.constants.items()}
+
+
+def _calls_and_bytes(statements):
+    """How many numpy calls statements are, and the bytes of what they make."""
+    made = [s for s in statements if s.kind not in ("view", "guard")]
+    return len(made), sum(s.out.nbytes for s in made)
 
 
 def _constants(kind, x):
@@ -460,7 +480,7 @@ class Memory:
         ends = {var: source for source, var in program.commits}
         self.changed = set(map(id, step.changed))
         self.tensors, self.grads, self.watched, self.read = [], [], [], []
-        arrays = dict(step.written.constants)
+        arrays = self.arrays = {}
         for name, var in step.written.memory.items():
             if var.const is not None:
                 arrays[name] = var.const
@@ -475,7 +495,7 @@ class Memory:
             else:
                 arrays[name] = self._bind(sources.get(var) or plan.homes[var], var)
         before = [sys.getrefcount(x) for x in self.read]
-        self.run = step.namespace["build"](arrays)
+        self.run = step.namespace["build"](arrays | step.written.constants)
         self.lends = [(id(x), sys.getrefcount(x) - n + 3) for x, n in zip(self.read, before, strict=True)]
         for key, n in self.lends:
             _lent[key] += n

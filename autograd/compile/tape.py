@@ -14,13 +14,12 @@ import operator
 import sys
 import threading
 import weakref
-from pathlib import Path
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from .. import ops
-from ..graph import Leaf, mode, users_line, wrap
+from ..graph import Leaf, mode, wrap
 from ..tensor import Tensor
 from . import CompileError
 from .program import Source, Statement, Var, frozen, replaced
@@ -32,7 +31,7 @@ class Fallback(Exception):
     """A function that cannot be compiled, but runs as it is."""
 
 
-PACKAGE = str(Path(__file__).parents[2]) + "/"
+PACKAGE = __name__.partition(".")[0]
 SHAPES = {np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj, np.may_share_memory,
           np.broadcast_shapes, np.min_scalar_type, np.common_type}  # fmt: skip
 MAY_VIEW = {np.reshape, np.ravel, np.transpose, np.squeeze, np.expand_dims, np.swapaxes, np.moveaxis, np.broadcast_to,
@@ -316,7 +315,7 @@ class Tape:
             code = frame.f_code
             name = NAMES.get(code)
             if name is None:
-                name = NAMES[code] = "" if code.co_filename.startswith(INSIDE) else OUTSIDE
+                name = NAMES[code] = "" if _owner(frame) in (PACKAGE, "numpy") else OUTSIDE
             if name is OUTSIDE:
                 break
             what = what or name
@@ -338,7 +337,7 @@ class Tape:
             result = ufunc(*[x.value if type(x) is Traced else x for x in inputs])
             args = tuple([x.var if type(x) is Traced and x.tape is self else self._name(x) for x in inputs])
             traced = self._noted("ufunc", ufunc, args, None, result, None)
-        return traced if out is None else self.assign(out[0], traced)
+        return traced if out is None or _is_number(out[0]) else self.assign(out[0], traced)
 
     def _scalar(self, op, inputs):
         """Python's own arithmetic, whose answer takes the dtype of the array it meets."""
@@ -437,14 +436,14 @@ class Tape:
 
     def rescues(self, error):
         """Whether an operation that failed with `error` can be noted as a whole."""
-        return isinstance(error, Fallback)
+        return isinstance(error, (Fallback, CompileError))
 
     def whole(self, op, args, kwargs):
         """An operation that numpy's protocols cannot look into, as one call of its function."""
         args = replaced(args, lambda leaf: leaf._data if isinstance(leaf, Tensor) else leaf)
         try:  # it may have failed for an array from outside, that a traced one was to be put into
             return op.f(*replaced(args, self._lifted), **kwargs)
-        except Fallback:
+        except (Fallback, CompileError):
             pass
         result = np.asarray(op.f(*values(args), **values(kwargs)))
         return self.note("call", op.f, args, kwargs, result)
@@ -456,7 +455,7 @@ class Tape:
     def decide(self, x):
         """The truth of `x`. This package's own questions are asked again in every call; the user's are refused."""
         truth = bool(x.value)
-        if not sys._getframe(2).f_code.co_filename.startswith(PACKAGE):
+        if _owner(sys._getframe(2)) != PACKAGE:
             raise CompileError(
                 f"compile: the value of a tensor decides what is done, at {users_line()}; the other way would not be "
                 "in the program. Use mt.where, or compile what is before and after it"
@@ -464,6 +463,19 @@ class Tape:
         line, what = self._where()
         self.statements.append(Statement("guard", bool, (x.var, truth), None, None, line, what or "guard", False))
         return truth
+
+
+def users_line():
+    """'file:line' of the innermost frame that is neither this package's nor numpy's."""
+    frame = sys._getframe(1)
+    while frame.f_back and _owner(frame) in (PACKAGE, "numpy"):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _owner(frame):
+    """The package whose code runs in a frame."""
+    return frame.f_globals.get("__name__", "").partition(".")[0]
 
 
 def _is_number(x):
@@ -546,7 +558,6 @@ REWRITTEN = {
 
 tensor = sys.modules[Tensor.__module__]  # `..tensor` is a function
 DATA, GRAD = Tensor.__dict__["_data"], Leaf.__dict__["grad"]
-INSIDE = PACKAGE, str(Path(np.__file__).parent) + "/"
 _print, _coerce, _strict = builtins.print, np.asarray, Tensor._strict
 _own, _own_memory, _singular = tensor._own, Tensor._own_memory, Tensor._singular
 
