@@ -114,6 +114,8 @@ OPTIONS = {
         option("--nesterov", False, "Nesterov's momentum, for sgd", action=FLAG),
         option("--weight-decay", None, "pull of the parameters towards 0", type=DECAY, metavar="D"),
         option("--seed", 0, "the same seed gives the same numbers, bit for bit", type=whole(0), metavar="N"),
+        option("--compile", True, "steps as straight-line numpy, traced from the first ones; no digit differs",
+               action=FLAG),
         option("--threads", 1, "of matrix products; more pay for wide layers alone, and give other last digits",
                type=whole(1), metavar="N"),
     ],

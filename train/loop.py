@@ -7,12 +7,12 @@
 Losses are means over the examples, errors are fractions of them in [0, 1].
 """
 
-import math
 from contextlib import nullcontext
 from time import perf_counter
 
 import numpy as np
 
+from ..autograd import compile as compiled
 from ..autograd import no_grad
 from ..nn import cross_entropy, init
 from .data import batches
@@ -44,7 +44,16 @@ class Tally:
 
 
 def fit(
-    model, optimizer, data, epochs, batch_size=100, schedule=constant, rng=None, loss_fn=cross_entropy, watch=None
+    model,
+    optimizer,
+    data,
+    epochs,
+    batch_size=100,
+    schedule=constant,
+    rng=None,
+    loss_fn=cross_entropy,
+    watch=None,
+    compile=True,
 ):
     """Trains on data.train; after each epoch yields a dict of COLUMNS, with the loss and error on data.val.
 
@@ -52,6 +61,7 @@ def fit(
     rng:      a Generator or a seed, for the order of the examples, a new one each epoch; None: see mt.seed.
     loss_fn:  (logits, classes) -> the mean loss of a batch, a Tensor.
     watch:    (epoch, number of examples) -> a context that gives a function of a Tally, called after each step.
+    compile:  run the steps as `mt.compile` makes them, which changes no digit of the results.
 
     In a row, lr is the rate of the epoch's first step, the training loss and error are those of the batches as they
     were trained on, and examples_per_second leaves validation out. Raises Diverged where a loss is not finite.
@@ -59,6 +69,8 @@ def fit(
     rng, n = init.generator(rng), len(data.train.x)
     steps = len(_order(n, batch_size)) * epochs
     rates, step = [group["lr"] for group in optimizer.param_groups], 0
+    move = _move(model, optimizer, loss_fn)
+    move = compiled(move, exact=True) if compile else move
     for epoch in range(1, epochs + 1):
         start, tally, first_lr = perf_counter(), Tally(), rates[0] * schedule(step / steps)
         model.train()
@@ -66,7 +78,8 @@ def fit(
             for rows in _order(n, batch_size, rng):
                 for group, rate in zip(optimizer.param_groups, rates, strict=True):
                     group["lr"] = rate * schedule(step / steps)
-                _step(model, optimizer, data.train.x[rows], data.train.y[rows], loss_fn, tally)
+                loss, logits = move(data.train.x[rows], data.train.y[rows])
+                tally.add(loss.item(), logits, data.train.y[rows])
                 step += 1
                 if report:
                     report(tally)
@@ -78,16 +91,19 @@ def fit(
         yield dict(zip(COLUMNS, row, strict=True))
 
 
-def _step(model, optimizer, x, y, loss_fn, tally):
-    """Moves the parameters once, by the gradient of the loss on one batch."""
-    optimizer.zero_grad()
-    logits = model(x)
-    loss = loss_fn(logits, y)
-    value = loss.item()
-    _require_finite(value)  # before the step: the parameters stay as they were
-    loss.backward()
-    optimizer.step()
-    tally.add(value, logits, y)
+def _move(model, optimizer, loss_fn):
+    """The function that moves the parameters once, by the gradient of the loss on one batch: (loss, logits)."""
+
+    def move(x, y):
+        optimizer.zero_grad()
+        logits = model(x)
+        loss = loss_fn(logits, y)
+        _require_finite(loss.data)  # before the step: the parameters stay as they were
+        loss.backward()
+        optimizer.step()
+        return loss, logits
+
+    return move
 
 
 def evaluate(model, split, loss_fn=cross_entropy, batch_size=1000):
@@ -114,5 +130,5 @@ def _order(n, batch_size, rng=None):
 
 
 def _require_finite(loss):
-    if not math.isfinite(loss):
+    if not np.isfinite(loss):
         raise Diverged(f"the loss is {loss}")

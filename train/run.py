@@ -213,7 +213,8 @@ def _train(model, dataset, config, order, folder, rows, say, watch):
     make, names = OPTIMIZERS[options["optimizer"]]
     optimizer = make(model.parameters(), **{name: options[name] for name in names})
     schedule = SCHEDULES[options["schedule"]]
-    epochs = fit(model, optimizer, dataset, options["epochs"], options["batch_size"], schedule, order, watch=watch)
+    epochs = fit(model, optimizer, dataset, options["epochs"], options["batch_size"], schedule, order, watch=watch,
+                 compile=options["compile"])
     try:
         _save(model, config, folder, rows)
         for row in epochs:

@@ -12,11 +12,13 @@ class CompileError(RuntimeError):
     """A function that would be wrong if it were compiled: the message names the line, and says what to do."""
 
 
-def compile(f):
+def compile(f=None, *, exact=False):
     """`f` as straight-line numpy: traced when it is first called with arguments of new shapes or dtypes, then replayed.
 
     f: a function of arrays, Tensors, numbers and nested lists, tuples and dicts of these. All it does to Tensors is
        compiled: forward, backward (called inside), an optimizer's step, `mt.grad` and the like. Answers carry no graph.
+    exact: add up in the same order as `f` itself, so that all digits agree; else some sums are taken by BLAS, which is
+       faster, and the last digit or two may differ.
 
     What comes out is what the function itself gives, to the last few digits, or an error, or, with one warning, the
     function itself. New shapes, dtypes, modes (train, eval), and Python numbers that `f` can reach and that have
@@ -42,4 +44,4 @@ def compile(f):
     """
     from .step import Compiled
 
-    return Compiled(f)
+    return Compiled(f, exact) if f is not None else lambda f: Compiled(f, exact)

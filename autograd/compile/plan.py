@@ -328,7 +328,7 @@ class Plan:
 
 
 class Run:
-    """Elementwise statements on arrays of one size, done block by block; `local` are the values one block is kept of."""
+    """Elementwise statements on arrays of one size, done block by block; of those in `local` one block is kept."""
 
     def __init__(self, statements, plan):
         self.statements = statements

@@ -69,7 +69,7 @@ class Reach:
     def _function(self, name, f):
         for variable, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
             yield from self._entries(_Cell(cell), [(variable, 0)])
-        package = (f.__module__ or "").partition(".")[0] == PACKAGE
+        package = f.__globals__.get("__name__", "").partition(".")[0] == PACKAGE
         named = [] if package else [key for key in _globals_of(f.__code__) if key in f.__globals__]
         yield from self._entries(f.__globals__, [(key, key) for key in named], whole=False)
         yield name, f.__defaults__

@@ -30,7 +30,7 @@ class Report:
 
     @classmethod
     def of(cls, step, traced):
-        plan, program = step.plan, step.program
+        plan = step.plan
         made = [s for s in (*plan.pure, *plan.tail) if s.kind not in ("view", "guard") and s.func is not np.empty]
         homes = {id(plan.root(var)): plan.root(var) for var, home in plan.homes.items() if home[0] != "over"}
         flat = sum(len(plan.groups[x]) for x in homes.values() if x in plan.groups)
@@ -70,13 +70,13 @@ def _size(n):
 
 # ----- a module of its own -----
 
-TAIL = '''
+TAIL = """
 
 memory = dict(np.load(__file__.removesuffix(".py") + ".npz"))
 step = build(memory)
 state = {{  # names and what they stand for: views that `step` changes in place
 {entries}}}
-'''
+"""
 
 
 def eject(step, path):

@@ -37,12 +37,12 @@ class Rewriter:
         return x not in self.kept and len(self.readers.get(x, ())) == 1
 
 
-def rewrite(program):
-    """Applies the rules to all statements of a program, in order."""
+def rewrite(program, exact=False):
+    """Applies the rules to all statements of a program, in order; exact: but for those that add in another order."""
     rewriter, statements = Rewriter(program), []
     for s in program.statements:
         for rule in RULES.get(s.kind, ()):
-            instead = rule(rewriter, s)
+            instead = None if exact and rule in REORDER else rule(rewriter, s)
             if instead is not None:
                 statements += instead[:-1]
                 s = instead[-1]
@@ -202,6 +202,7 @@ def _uniform(x):
     return x.const is not None and x.shape and x.size and not (any(x.const.strides) or x.const.flags.writeable)
 
 
+REORDER = {sum_as_product}
 RULES = {
     "reduce": [sum_as_product, extreme_of_columns],
     "call": [read_by_flat_index],

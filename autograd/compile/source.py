@@ -363,7 +363,7 @@ PYTHON = {"add": "{} + {}", "sub": "{} - {}", "mul": "{} * {}", "truediv": "{} /
 
 
 def write(plan, names):
-    """The Writer of a plan, its text in `source`; names: {source: name}, in `runtime` the sources that are passed in."""
+    """The Writer of a plan, its text in `source`; names: {source: name}, `runtime` are those passed in."""
     writer = Writer(plan, names)
     writer.source = writer.text()
     return writer

@@ -28,9 +28,10 @@ SETUPS = 3  # runs in a row that may set things up, as an optimizer's first step
 class Compiled:
     """A function as straight-line numpy, made from a run of it; see `mytorch.compile`."""
 
-    def __init__(self, f):
+    def __init__(self, f, exact=False):
         functools.update_wrapper(self, f, updated=())
         self.f = f
+        self.exact = exact
         self.steps = []  # the last one used first
         self.setups = 0
         self.runs_as_it_is = False
@@ -122,7 +123,7 @@ class Run:
     """A run of a function on a tape: its answer, and all a Step is made of. A run that fails leaves no trace."""
 
     def __init__(self, compiled, args, kwargs, leaves):
-        self.f = compiled.f
+        self.f, self.exact = compiled.f, compiled.exact
         self.leaves = leaves
         self.enabled = mode.enabled
         _, _, self.rebuild = _flattened(args, kwargs)
@@ -290,7 +291,7 @@ class Step:
         answers = [var for kind, var in self.kinds if kind in ("made", "array")] + [var for _, var in self.outer]
         self.traced = _calls_and_bytes(tape.statements)
         self.program = Program(tape.inputs, tape.statements, answers, inner)
-        rewrite(self.program)
+        rewrite(self.program, run.exact)
         tensors = {s.it: None for s in self.program.inputs if s.kind == "tensor" and s not in self.of_argument}
         self.tensors = [(t, t.shape, t.dtype, t._node) for t in tensors | dict.fromkeys(self.changed)]
         self.plan = Plan(self.program)
@@ -403,7 +404,7 @@ class Step:
         """{name: array}: what the text's `build` is given, as it is now."""
         if not self._has_memory():
             raise RuntimeError("compile: the tensors this step was made for have other shapes now; call it first")
-        return self.memory.arrays | {name: it for name, it in self.written.constants.items()}
+        return self.memory.arrays | self.written.constants
 
 
 def _calls_and_bytes(statements):

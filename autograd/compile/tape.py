@@ -118,7 +118,10 @@ class Traced(NDArrayOperatorsMixin):
             "alone; return the tensor and print it outside"
         )
 
-    __format__ = lambda self, spec: str(self)
+    def __format__(self, spec):
+        if _owner(sys._getframe(1)) == PACKAGE:  # the text of an error
+            return str(self.value)
+        return str(self)
 
     # ----- methods, as numpy's functions -----
 
@@ -242,13 +245,15 @@ class Tape:
 
     def writes(self, tensor):
         """Notes a tensor before its array is set: a new one, or one whose array comes from outside."""
-        if id(tensor) in self.local or id(tensor) in self.states:
+        if id(tensor) in self.states:
             return
         try:
-            self.reads(tensor, DATA.__get__(tensor))
-        except AttributeError:
+            data = DATA.__get__(tensor)
+        except AttributeError:  # the slot is empty: it is just being made, if under the id of one that is gone
             self.local.add(id(tensor))
             self.made.append(weakref.ref(tensor))
+        else:
+            self.reads(tensor, data)
 
     def reads_grad(self, leaf, grad):
         """The gradient a leaf had before, as a tensor of the tape."""

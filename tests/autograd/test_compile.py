@@ -329,7 +329,7 @@ def test_a_graph_from_before_a_step_is_stale():
     loss = nn.cross_entropy(other.model(X), Y)
     step(X, Y)
 
-    with pytest.raises(RuntimeError, match="changed in place.*optim.py|changed in place.*test_compile.py"):
+    with pytest.raises(RuntimeError, match=r"changed in place since, at .*\.py:\d+, in a compiled step"):
         loss.backward()
 
 
@@ -585,7 +585,7 @@ def test_eject_refuses_what_is_not_numpys(tmp_path):
     f(np.ones(2))
     with pytest.raises(ValueError, match="no function of numpy's"):
         f.eject(tmp_path / "step.py")
-    with pytest.raises(ValueError, match="ends in .py"):
+    with pytest.raises(ValueError, match=r"ends in \.py"):
         f.eject(tmp_path / "step.txt")
 
 

@@ -211,7 +211,7 @@ def test_a_terminal_shows_a_bar_an_epoch(train, monkeypatch, without_pictures):
     terminal, step = Terminal(), optim.SGD.step
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(optim.SGD, "step", lambda self: time.sleep(0.03) or step(self))  # a bar moves 10 times a second
-    _, _, out, _ = train()
+    _, _, out, _ = train("--no-compile")
 
     shown = terminal.getvalue()
     assert "epoch 1/2:" in shown and "epoch 2/2:" in shown
@@ -269,7 +269,7 @@ def test_one_example_is_too_few_for_batch_norm(tmp_path, capsys):
 
 
 def interrupted_at(monkeypatch, step, error=KeyboardInterrupt):
-    """Makes SGD's step number `step` end in an error."""
+    """Makes SGD's step number `step` end in an error, where steps are not compiled."""
     steps, original = iter(range(1, 10**9)), optim.SGD.step
 
     def failing(self):
@@ -283,7 +283,7 @@ def interrupted_at(monkeypatch, step, error=KeyboardInterrupt):
 def test_ctrl_c_saves_what_is_trained(train, monkeypatch):
     """The second epoch is stopped: its steps are in the model, the first in the metrics and the pictures."""
     interrupted_at(monkeypatch, step=9)  # an epoch has 6
-    status, folder, out, err = train()
+    status, folder, out, err = train("--no-compile")
     model = checkpoint.load(folder / "model.safetensors")
 
     assert status == 130
@@ -298,7 +298,7 @@ def test_ctrl_c_saves_what_is_trained(train, monkeypatch):
 def test_ctrl_c_in_the_first_epoch(train, monkeypatch):
     """There is nothing to draw curves of, and the rest is there."""
     interrupted_at(monkeypatch, step=2)
-    status, folder, _, _ = train()
+    status, folder, _, _ = train("--no-compile")
 
     assert status == 130
     assert numbers(folder) == []
@@ -317,7 +317,7 @@ def test_a_second_ctrl_c_ends_at_once(train, monkeypatch):
         original(*args)
 
     monkeypatch.setattr(checkpoint, "save", save)
-    status, folder, out, err = train()
+    status, folder, out, err = train("--no-compile")
 
     assert status == 130
     assert err.endswith("mytorch.train: stopped by Ctrl-C\n")
