@@ -211,9 +211,9 @@ def _unary(op):
             out._node = None
             return out
         _, keep, keep_ans = op.plans.get(_ONE) or op.plan(_ONE)
-        out._node = Node(
-            op, (parent,), (a if keep[0] else parent,), None, ans if keep_ans else None, ans.shape, ans.dtype
-        )
+        parents = (parent,)
+        args = (a,) if keep[0] else parents  # one tuple less, where nothing is kept
+        out._node = Node(op, parents, args, None, ans if keep_ans else None, ans.shape, ans.dtype)
         return out
 
     return apply
@@ -245,21 +245,17 @@ def _binary(op):
             return out
         mask = _BOTH if p is not None and q is not None else _FIRST if q is None else _SECOND
         _, keep, keep_ans = op.plans.get(mask) or op.plan(mask)
-        out._node = Node(
-            op,
-            (p, q),
-            (a if keep[0] else p, b if keep[1] else q),
-            None,
-            ans if keep_ans else None,
-            ans.shape,
-            ans.dtype,
-        )
+        parents = args = (p, q)
+        if keep[0] or keep[1]:
+            args = (a if keep[0] else p, b if keep[1] else q)
+        out._node = Node(op, parents, args, None, ans if keep_ans else None, ans.shape, ans.dtype)
         return out
 
     return apply
 
 
 _ONE, _BOTH, _FIRST, _SECOND = (True,), (True, True), (True, False), (False, True)
+_NO_TENSORS = {int, bool, slice, type(None), type(...)}
 
 
 def _first(op):
@@ -267,13 +263,16 @@ def _first(op):
     f, general = op.f, _general(op)
 
     def apply(x, *options, **kwargs):
-        if any(map(_holds_tensor, options)) or (kwargs and any(map(_holds_tensor, kwargs.values()))):
+        if kwargs and any(map(_holds_tensor, kwargs.values())):
             return general(x, *options, **kwargs)
+        for o in options:
+            if type(o) not in _NO_TENSORS and _holds_tensor(o):
+                return general(x, *options, **kwargs)
         if not isinstance(x, Tensor):
             return general(x, *options, **kwargs) if _holds_tensor(x) else _plain(op, (x, *options), kwargs)
         a, parent = x._data, x._node
         try:
-            ans = Tensor._coerce(f(a, *options, **kwargs))
+            ans = Tensor._coerce(f(a, *options, **kwargs) if kwargs else f(a, *options))
         except Exception as error:
             ans = op.fail(error, (x, *options), kwargs)
         out = new(Tensor)
@@ -281,13 +280,14 @@ def _first(op):
         if parent is None or not mode.enabled:
             out._node = None
             return out
-        mask = (True,) + (False,) * len(options)
+        nones = (None,) * len(options)
+        mask = _ONE + nones
         _, keep, keep_ans = op.plans.get(mask) or op.plan(mask)
         out._node = Node(
             op,
-            (parent,) + (None,) * len(options),
+            (parent, *nones),
             (a if keep[0] else parent, *options),
-            kwargs,
+            kwargs or None,
             ans if keep_ans else None,
             ans.shape,
             ans.dtype,

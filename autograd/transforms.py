@@ -45,8 +45,9 @@ def value_and_grad(f, argnums=0):
                 f"grad: {_name(f)} returned {what}; it must return one number: "
                 "reduce it with .sum() or .mean(), or use jacobian or vjp"
             )
-        gradients = trace.give(trace.pullback(np.ones(y.shape, y.dtype)))
-        return trace.answer(), gradients if isinstance(argnums, (tuple, list)) else gradients[0]
+        answer, one = trace.answer(), np.ones(y.shape, y.dtype)
+        gradients = trace.give(trace.pullback(one, last=True))
+        return answer, gradients if isinstance(argnums, (tuple, list)) else gradients[0]
 
     return value_and_gradient
 
@@ -138,8 +139,8 @@ def hvp(f, x, v):
     >>> mt.hvp(lambda x: (x**3).sum(), np.array([1.0, 2.0]), np.array([1.0, 1.0]))
     array([ 6., 12.])
     """
-    trace = Trace("hvp", grad(f), (x,), (0,), others=v)
-    return trace.give(trace.pullback(v))[0]
+    trace = Trace("hvp", grad(f), (x,), (0,), others=v, copy=False)
+    return trace.give(trace.pullback(v, last=True))[0]
 
 
 # ----- what they share -----
@@ -153,7 +154,7 @@ class Trace:
     outside: through such a Tensor, or through one that `f` closes over. Pullbacks are recorded then, and only then.
     """
 
-    def __init__(self, who, f, args, argnums, kwargs=None, others=()):
+    def __init__(self, who, f, args, argnums, kwargs=None, others=(), copy=True):
         _check_argnums(who, f, argnums, len(args))
         self.who, self.f = who, f
         self.given = [args[i] for i in argnums]
@@ -162,7 +163,7 @@ class Trace:
         with graph.enable_grad():
             traced = list(args)
             for i, x in zip(argnums, self.given, strict=True):
-                traced[i] = tree_map(lambda x: _fresh(who, x, recording), x)
+                traced[i] = tree_map(lambda x: _fresh(who, x, recording, copy), x)
             # the nodes, not the Tensors: `f` may assign to its arguments
             self.inputs = [tree_map(lambda x: x._node, traced[i]) for i in argnums]
             self.y = tree_map(self._as_tensor, f(*traced, **(kwargs or {})))
@@ -172,10 +173,11 @@ class Trace:
         self.wanted, outside = paths(roots, self.targets, self.since)
         self.alive = recording and (outside or any(isinstance(node, Node) for node in self.leaves))
 
-    def pullback(self, g, record=None):
+    def pullback(self, g, record=None, last=False):
         """The cotangents of the differentiated arguments, Tensors, from the cotangent `g` of the answer.
 
         record: whether to record the pullback; by default where a gradient could flow to it.
+        last:   nobody asks for the answer or a pullback again: what the graph kept is dropped on the way.
         """
         answers, cotangents = flatten(self.y)[0], flatten(g)[0]
         if len(cotangents) != len(answers):
@@ -188,7 +190,9 @@ class Trace:
         with graph._set_mode(record):
             seeds = [(y._node, y._seed(self.who, ct, record)) for y, ct in zip(answers, cotangents, strict=True)]
         starts = [(node, seed) for node, seed in seeds if node is not None and node.index in self.wanted]
-        arrived = pull(starts, self.targets, self.wanted, record, retain_graph=True)
+        if last:
+            self.y = answers = None
+        arrived = pull(starts, self.targets, self.wanted, record, retain_graph=record or self.alive or not last)
         totals = {index: got if isinstance(got, Tensor) else wrap(got) for index, (_, got) in arrived.items()}
         for node in self.leaves:  # what no path leads to
             if node.index not in totals:
@@ -218,11 +222,14 @@ _boundary = engine.build(Op(lambda x: x, name="input"), engine._unary)
 defvjp(_boundary, lambda g, ans, x: g)
 
 
-def _fresh(who, x, recording):
-    """The Tensor of one differentiated leaf, with a node of its own."""
+def _fresh(who, x, recording, copy):
+    """The Tensor of one differentiated leaf, with a node of its own.
+
+    copy: the caller's array is copied, for he may change it before a pullback.
+    """
     if isinstance(x, Tensor) and x._node is not None and recording:
         return _boundary(x)
-    data = x._data if isinstance(x, Tensor) else Tensor._copied(x)  # the caller may change his
+    data = x._data if isinstance(x, Tensor) else (Tensor._copied if copy else Tensor._coerce)(x)
     if data.dtype.kind != "f":
         raise TypeError(
             f"{who}: an argument to differentiate by has dtype {data.dtype}, only real floating ones can; "

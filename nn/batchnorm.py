@@ -39,7 +39,7 @@ class BatchNorm1d(Module):
 
     def _normalised(self, x):
         if self.training or self.running_mean is None:
-            over = tuple(range(x.ndim - 1))
+            over = 0 if x.ndim == 2 else (0, 1)
             mean = x.mean(over)
             centred = x - mean
             var = square(centred).mean(over)

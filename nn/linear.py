@@ -35,10 +35,11 @@ class Linear(Module):
     def forward(self, x):
         weight, bias = self.weight, self.bias
         x = in_dtype_of(x, weight)
-        if x.shape[-1:] != (self.in_features,):
+        try:
+            y = inner(x, weight)
+        except ValueError as error:
             has = f"{x.shape[-1]} features, {x.shape}" if x.shape else "no axis"
-            raise ValueError(f"Linear: the input has {has}; in_features is {self.in_features}")
-        y = inner(x, weight)
+            raise ValueError(f"Linear: the input has {has}; in_features is {weight.shape[-1]}") from error
         return y if bias is None else y + bias
 
     def extra_repr(self):

@@ -31,14 +31,14 @@ def cross_entropy(x, target, reduction="mean", label_smoothing=0.0):
             "classes (N,) or probabilities (N, K)"
         )
     # -log softmax(x)_k = log(sum(exp(z))) - z_k for z = x - max(x): no exp overflows, no term is negative
-    z = x - np.maximum.reduce(array_of(x), axis=1, keepdims=True)
+    z = x - np.maximum.reduce(array_of(x), 1, None, None, True)
     log_sum = log(exp(z).sum(1))
     if target.ndim == 2:
         p = in_dtype_of(target, z)
         if label_smoothing:
             p = p * (1 - label_smoothing) + label_smoothing / x.shape[1]
         return reduce(log_sum * p.sum(1) - (z * p).sum(1))
-    chosen = z[np.arange(len(z)), _classes(target, x.shape[1])]
+    chosen = z[np.arange(target.size), _classes(target, x.shape[1])]
     if label_smoothing:
         chosen = chosen * (1 - label_smoothing) + z.mean(1) * label_smoothing
     return reduce(log_sum - chosen)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from ..graph import Part
 from .elementwise import where
 from .shape import array_of, reshape, transpose
 from .table import constant, op, stands_for
@@ -67,9 +68,15 @@ def _stays(g, index, shape, ndim):
     return reshape(read, missing + read.shape) if missing else read
 
 
+def _getitem_rule(g, ans, x, index):
+    if isinstance(g, (np.ndarray, np.generic)) and is_basic(index):
+        return Part(g, index, x.shape)
+    return add_at(g, index, x.shape)
+
+
 getitem = op(
     _getitem,
-    lambda g, ans, x, index: add_at(g, index, x.shape),
+    _getitem_rule,
     name="getitem",
     arity="options",
     view=lambda args: is_basic(args[1]),

@@ -34,6 +34,15 @@ def _inner_sizes(args, kwargs):
     return f"the stacks of matrices do not broadcast, {x} @ {y}"
 
 
+def _leading(x):
+    return tuple(range(x.ndim - 1))
+
+
+def _rows(x):
+    """The array `x` as one matrix, its rows those of all its matrices; of one axis, a row."""
+    return np.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+
+
 # An argument with one axis is a matrix of one row (x) or one column (y): give it that axis, and take it off again.
 # A stack that was broadcast is summed by the engine.
 
@@ -56,14 +65,17 @@ def _matmul_y(g, ans, x, y):
     return swapaxes(x, -1, -2) @ g
 
 
-matmul = op(np.matmul, _matmul_x, _matmul_y, explain=_inner_sizes)
+def _matmul(x, y):
+    """The matrix product of matrices, stacks of them, or vectors: numpy's x @ y."""
+    if getattr(y, "ndim", 0) == 2 < getattr(x, "ndim", 0):  # one product instead of one for each of the stack
+        return np.reshape(np.matmul(_rows(x), y), (*x.shape[:-1], y.shape[-1]))
+    return np.matmul(x, y)
+
+
+matmul = op(_matmul, _matmul_x, _matmul_y, name="matmul", numpy=np.matmul, arity=2, explain=_inner_sizes)
 stands_for(np.linalg.matmul, matmul)
 
 # ----- inner: over the last axes of both, x @ y.T for matrices -----
-
-
-def _leading(x):
-    return tuple(range(x.ndim - 1))
 
 
 def _last_sizes(args, kwargs):
@@ -78,6 +90,8 @@ def _inner(x, y):
     x, y = array_of(x), array_of(y)
     if not (x.ndim and y.ndim):
         raise ValueError
+    if x.ndim > 2 or y.ndim > 2:  # there np.inner is a slow loop
+        return np.reshape(np.inner(_rows(x), _rows(y)), x.shape[:-1] + y.shape[:-1])
     return np.inner(x, y)
 
 
@@ -113,10 +127,15 @@ def tensordot(x, y, axes=2):
     free_x = [a for a in range(x.ndim) if a not in over_x]
     free_y = [a for a in range(y.ndim) if a not in over_y]
     shape = tuple(x.shape[a] for a in free_x) + tuple(y.shape[a] for a in free_y)
-    inner_size = math.prod(sizes_x)
-    left = reshape(transpose(x, (*free_x, *over_x)), (math.prod(shape[: len(free_x)]), inner_size))
-    right = reshape(transpose(y, (*over_y, *free_y)), (inner_size, math.prod(shape[len(free_x) :])))
-    return reshape(left @ right, shape)
+    return reshape(_matrix(x, free_x, over_x) @ _matrix(y, over_y, free_y), shape)
+
+
+def _matrix(x, rows, columns):
+    """`x` as a matrix, its axes `rows` by its axes `columns`: a view where they stand so in `x`, or the other way."""
+    n, m = (math.prod(x.shape[a] for a in axes) for axes in (rows, columns))
+    if (*columns, *rows) == tuple(range(x.ndim)):
+        return transpose(reshape(x, (m, n)))
+    return reshape(transpose(x, (*rows, *columns)), (n, m))
 
 
 def dot(x, y):

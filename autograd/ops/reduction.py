@@ -29,7 +29,10 @@ def count(shape, axis):
     """How many elements of `shape` go into one of the answer."""
     if axis is None:
         return math.prod(shape)
-    return math.prod(shape[a] for a in axes_of(axis, len(shape)))
+    n = 1
+    for a in axis if isinstance(axis, (tuple, list)) else (axis,):
+        n *= shape[a]
+    return n
 
 
 def restore(y, shape, axis, keepdims):
@@ -42,9 +45,17 @@ def restore(y, shape, axis, keepdims):
     return y.reshape(kept)
 
 
+FEW = 16384  # elements that are written in less time than a view that repeats them is made
+
+
 def spread(g, shape, axis, keepdims):
     """`g`, which was reduced from `shape`, repeated along the reduced axes."""
-    return broadcast_to(restore(g, shape, axis, keepdims), shape)
+    g = restore(g, shape, axis, keepdims)
+    if math.prod(shape) > FEW or not isinstance(g, (np.ndarray, np.generic)):
+        return broadcast_to(g, shape)
+    out = np.empty(shape, g.dtype)
+    out[...] = g
+    return out
 
 
 # ----- sums -----
@@ -58,7 +69,7 @@ def _sum(x, axis=None, keepdims=False):
 def _mean(x, axis=None, keepdims=False):
     """The arithmetic mean over `axis`."""
     x = array_of(x)
-    if x.dtype == np.float16 or not x.size:  # float16 sums overflow; numpy warns of the mean of nothing
+    if not x.size or x.dtype.char == "e":  # float16 sums overflow; numpy warns of the mean of nothing
         return np.mean(x, axis, keepdims=keepdims)
     return np.add.reduce(x, axis, None, None, keepdims) / count(x.shape, axis)
 

@@ -22,6 +22,7 @@ from rows import ELEMENTWISE, ROWS
 import mytorch as mt
 from mytorch.autograd import ops
 from mytorch.autograd.gradcheck.problem import Problem
+from mytorch.autograd.graph import Part
 from mytorch.autograd.transforms import Trace
 
 __all__ = ["SABOTAGE", "cases", "harmful", "random_row", "spoiled"]
@@ -30,7 +31,11 @@ __all__ = ["SABOTAGE", "cases", "harmful", "random_row", "spoiled"]
 
 
 def on_answer(spoil):
-    return lambda rule: lambda g, ans, *args, **kwargs: spoil(rule(g, ans, *args, **kwargs))
+    return lambda rule: lambda g, ans, *args, **kwargs: spoil(_written_out(rule(g, ans, *args, **kwargs)))
+
+
+def _written_out(ct):
+    return np.asarray(ct) if isinstance(ct, Part) else ct
 
 
 def each(spoil):

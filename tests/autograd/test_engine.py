@@ -277,6 +277,49 @@ def test_a_diamond_adds_both_sides():
     np.testing.assert_array_equal(y.grad.numpy(), [-4.0, -10.0])
 
 
+LONG = 100_000  # elements: cotangents of that size are summed in place
+
+
+@pytest.mark.parametrize("n", [3, LONG])
+def test_summing_cotangents_changes_no_array_of_others(n):
+    """Neither the gradient that backward was given, nor what a rule passed on to two arguments, nor a kept array."""
+    x, y, seed = leaf(np.ones(n)), leaf(np.ones(n)), np.full(n, 3.0)
+    total = x + y
+    (total + total * x + x + y).backward(seed)
+
+    assert (seed == 3).all()
+    assert (x.grad.data == 3 * (1 + 1 + 2 + 1)).all()
+    assert (y.grad.data == 3 * (1 + 1 + 1)).all()
+    assert (x.data == 1).all()
+
+
+@pytest.mark.parametrize("n", [3, LONG])
+def test_cotangents_of_opposite_infinities_sum_to_nan_once(n):
+    """inf - inf is nan and stays so, and a third cotangent is added to what is finite once and not twice."""
+    x, w = leaf(np.ones(n)), np.ones(n)
+    w[0] = np.inf
+    mt.concatenate([x * 5, x * w, x * -w]).backward(np.ones(3 * n))
+
+    assert np.isnan(x.grad.data[0])
+    assert (x.grad.data[1:] == 5 + 1 - 1).all()
+
+
+@pytest.mark.parametrize("n", [4, LONG])
+def test_slices_of_one_array_add_their_cotangents(n):
+    """Whether they overlap, repeat, are alone, or stand beside a use of the whole."""
+
+    def f(x):
+        return (x[1:3] ** 2).sum() + x[2] ** 2 + (x[::-1] * x).sum() + x[1:][:2].sum()
+
+    x = np.arange(n) + 1.0
+    expected = 2 * x[::-1]
+    expected[1:3] += 2 * x[1:3] + 1
+    expected[2] += 2 * x[2]
+
+    assert np.array_equal(mt.grad(f)(x), expected)
+    assert np.array_equal(mt.grad(lambda x: x[1])(x), np.eye(1, n, 1)[0])
+
+
 def test_gradients_accumulate_into_leaves():
     """Several backwards add up, until the gradient is set to None."""
     x = leaf([1.0, 2.0])
