@@ -52,7 +52,8 @@ def _classes(target, k):
             f"cross_entropy: classes of dtype {target.dtype}, shape {target.shape}; give integers, as by astype(int), "
             "or probabilities of the logits' shape"
         )
-    if target.size and (np.minimum.reduce(target) < 0 or np.maximum.reduce(target) >= k):
+    unsigned = target.view(f"u{target.itemsize}")  # negative ones are large there
+    if target.size and np.maximum.reduce(unsigned) >= k:
         raise ValueError(
             f"cross_entropy: the classes run from {target.min()} to {target.max()}; "
             f"for {k} logits they must lie in 0 to {k - 1}"

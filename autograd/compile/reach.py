@@ -22,7 +22,7 @@ class Reach:
     """A walk from a function (and arguments that are no arrays), and what it met.
 
     checks:  the (holder, key, value) triples with `holder[key] is value`: attributes, entries, variables of closures.
-    lengths: the (holder, how many entries) pairs.
+    lengths: the (holder, how many entries) pairs. An attribute that shadows its class's, as `training` does, is one more.
     """
 
     def __init__(self, roots):
@@ -59,8 +59,6 @@ class Reach:
             yield from self._entries(x, [(f"{name}.{i}", i) for i in range(len(x))] if len(x) <= LONG else [])
         elif hasattr(x, "__dict__") and not isinstance(x, type):
             yield from self._entries(vars(x), [(f"{name}.{key}", key) for key in vars(x)])
-            if "training" not in vars(x) and hasattr(type(x), "training"):
-                self.checks.append((_Attributes(x), "training", x.training))
             if callable(x) and isinstance(getattr(x, "func", None), types.FunctionType):  # functools.partial
                 yield name, x.func
                 yield name, x.args
@@ -87,8 +85,9 @@ class Reach:
                 value = holder[key]
             except ValueError:  # a variable that is not set yet
                 continue
-            self.checks.append((holder, key, value))
-            yield name, value
+            if not isinstance(value, types.ModuleType):
+                self.checks.append((holder, key, value))
+                yield name, value
 
     def _spelled(self, key):
         """A key as part of a name: a tensor's is its own name."""
@@ -159,18 +158,6 @@ class _Cell:
 
     def __len__(self):
         return 1
-
-
-class _Attributes:
-    """Attributes that an object has from its class, as a holder."""
-
-    __slots__ = ("it",)
-
-    def __init__(self, it):
-        self.it = it
-
-    def __getitem__(self, key):
-        return getattr(self.it, key)
 
 
 def _self(name):

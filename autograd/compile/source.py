@@ -213,6 +213,8 @@ class Writer:
         if s.func.__name__ == "getitem":
             return f"{self.expression(s.args[0])}[{self.index(s.args[1])}]"
         args = [*self.expressions(s.args), *(f"{k}={self.expression(v)}" for k, v in (s.kwargs or {}).items())]
+        if s.func is np.ndarray.view:
+            return f"{args[0]}.view({args[1]})"
         if s.kind == "draw":
             return f"{args[0]}.{s.func.__name__}({', '.join(args[1:])})"
         return f"{self.function(s)}({', '.join(args)})"

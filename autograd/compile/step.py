@@ -6,6 +6,7 @@ import sys
 import threading
 import warnings
 from collections import Counter
+from operator import attrgetter, getitem, is_
 
 import numpy as np
 
@@ -282,6 +283,8 @@ class Step:
         self.kinds, self.refill = run.kinds, run.refill
         self.keys = [(kind := _kind(x), *_constants(kind, x)) for x in leaves]
         self.checks = [check for check in self.reach.checks if (id(check[0]), check[1]) not in tape.numbers]
+        self.holders, self.keys_there, self.values = zip(*self.checks, strict=True) if self.checks else ((), (), ())
+        self.containers, self.lengths = [x for x, _ in self.reach.lengths], [n for _, n in self.reach.lengths]
         self.looked_at = [(leaf, grad is not None) for leaf, grad, looked in tape.grads.values() if looked]
         self.of_argument = _arguments(leaves, [*tape.inputs, *(s for s, _ in run.commits), *run.cleared])
         inner = [(source, var) for source, var in run.commits if source not in self.of_argument]
@@ -310,25 +313,25 @@ class Step:
         """Whether the step was made for such arguments, and all it took for constant is what it was."""
         if form != self.form or mode.enabled is not self.enabled:
             return False
-        for x, (kind, *constants) in zip(leaves, self.keys, strict=True):
-            if type(x) is np.ndarray and kind == "array":
-                if x.shape != constants[0] or x.dtype != constants[1]:
+        for x, key in zip(leaves, self.keys, strict=True):
+            if type(x) is np.ndarray and key[0] == "array":
+                if x.shape != key[1] or x.dtype != key[2]:
                     return False
-            elif kind != _kind(x) or not all(map(_same, _constants(kind, x), constants)):
+            elif key[0] != (kind := _kind(x)) or not all(map(_same, _constants(kind, x), key[1:])):
                 return False
         return self.valid() and self._has_memory()
 
     def valid(self):
         """Whether what the function can reach is what it was."""
         try:
-            for holder, key, value in self.checks:
-                now = holder[key]
-                if now is not value and not (isinstance(value, SCALARS) and _same(now, value)):
-                    return False
-            for holder, n in self.reach.lengths:
-                if len(holder) != n:
-                    return False
+            if not all(map(is_, map(getitem, self.holders, self.keys_there), self.values)):
+                for holder, key, value in self.checks:
+                    now = holder[key]
+                    if now is not value and not (isinstance(value, SCALARS) and _same(now, value)):
+                        return False
         except (KeyError, IndexError, ValueError, AttributeError):
+            return False
+        if list(map(len, self.containers)) != self.lengths:
             return False
         return all((leaf.grad is not None) == had for leaf, had in self.looked_at)
 
@@ -460,6 +463,7 @@ class _Names:
 
 # ----- its memory -----
 
+DATA_OF, NODE_OF = attrgetter("_data"), attrgetter("_node")
 _lent = Counter()  # id of an array -> how often the memory of steps that only read it refers to it
 
 
@@ -473,7 +477,11 @@ class Memory:
 
     def __init__(self, step):
         self._fill(step)
-        self.counts = self._count()  # without the references of `_fill`
+        self.watched += [gradient for _, gradient in self.grads]
+        self.of, self.nodes, self.pieces = zip(*self.tensors, strict=True) if self.tensors else ((), (), ())
+        self.tensors = None
+        self.counts = list(map(sys.getrefcount, self.watched))  # with a leaf's reference to its gradient
+        self.least = self._count()
 
     def _fill(self, step):
         plan, program = step.plan, step.program
@@ -538,15 +546,17 @@ class Memory:
 
     def holds(self):
         """Whether the memory is still that of its tensors, and nobody else sees what will change."""
-        if self._count() != self.counts:  # before the loop, whose variables would count
+        if list(map(sys.getrefcount, self.watched)) != self.counts and self._count() != self.least:
             return False
-        return all(tensor._data is piece and tensor._node is node for tensor, node, piece in self.tensors)
+        of = self.of
+        return all(map(is_, map(DATA_OF, of), self.pieces)) and all(map(is_, map(NODE_OF, of), self.nodes))
 
     def _count(self):
-        counts = [sys.getrefcount(x) for x in self.watched]
-        if _lent:
-            counts = [n - _lent[id(x)] for n, x in zip(counts, self.watched, strict=True)]
-        return counts + [sys.getrefcount(g) - (leaf.grad is g) for leaf, g in self.grads]
+        """The references to each array, but for those of other steps that read it, and of leaves to their gradients."""
+        counts = map(sys.getrefcount, self.watched)
+        counts = [n - _lent[id(x)] for n, x in zip(counts, self.watched, strict=True)]
+        held = [leaf.grad is gradient for leaf, gradient in self.grads]
+        return [n - h for n, h in zip(counts, [0] * (len(counts) - len(held)) + held, strict=True)]
 
     def hand_over(self):
         """Tells leaves of their gradients, and that their values changed."""

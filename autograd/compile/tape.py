@@ -162,9 +162,12 @@ class Traced(NDArrayOperatorsMixin):
         self[...] = value
 
     def view(self, *args):
-        if args:
+        if not args:
+            return self[...]
+        dtype = np.dtype(args[0]) if len(args) == 1 and not isinstance(args[0], type) else None
+        if dtype is None or dtype.itemsize != self.itemsize:
             raise Fallback(f"an array is viewed as another type, at {users_line()}")
-        return self[...]
+        return self.tape.call(np.ndarray.view, (self, dtype), {})
 
     def __getattr__(self, name):
         if name in FUNCTIONS_AS_METHODS:
