@@ -22,7 +22,7 @@ class Reach:
     """A walk from a function (and arguments that are no arrays), and what it met.
 
     checks:  the (holder, key, value) triples with `holder[key] is value`: attributes, entries, variables of closures.
-    lengths: the (holder, how many entries) pairs. An attribute that shadows its class's, as `training` does, is one more.
+    lengths: the (holder, how many entries) pairs. An attribute that shadows its class's (`training`) is one more.
     """
 
     def __init__(self, roots):
