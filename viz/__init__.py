@@ -2,8 +2,9 @@
 
 from .curves import curves
 from .data import Graph
+from .explain import explain
 from .graph import graph, render
 from .record import record
 from .watch import watch
 
-__all__ = ["Graph", "curves", "graph", "record", "render", "watch"]
+__all__ = ["Graph", "curves", "explain", "graph", "record", "render", "watch"]

@@ -36,9 +36,9 @@ ROOT = {"fillcolor": "#CDEBDF", "color": "#00805C", "penwidth": "2"}
 WRONG = {"color": "#D55E00", "penwidth": "3"}
 SIGN = {"shape": "circle", "margin": "0.02", "width": "0.3"}  # an operation between values
 CLUSTERS = {
-    "module": {"style": "rounded",        "color": "#999999"},
-    "line":   {"style": "rounded",        "color": "#999999"},
-    "part":   {"style": "rounded",        "color": "#999999"},
+    "module": {"style": "rounded",        "color": "#999999", "penwidth": "1"},
+    "line":   {"style": "rounded",        "color": "#999999", "penwidth": "1"},
+    "part":   {"style": "rounded",        "color": "#999999", "penwidth": "1"},
     "repeat": {"style": "rounded,dashed", "color": "#A5517F", "penwidth": "2"},
 }  # fmt: skip
 CLUSTER = {"labeljust": "l", "fontsize": "11", "fontcolor": "#333333", "bgcolor": "#00000008", **FONT}
@@ -74,7 +74,7 @@ def _cluster(key, below, nodes, looks, indent):
     for node in nodes.get(key, ()):
         yield f"{indent}{node.key} [{looks[node.key]}]"
     for group in below.get(key, ()):
-        label = _label([heading(group), *filter(None, [group.detail, contents(group)])])
+        label = _label([heading(group), *filter(None, [group.detail, contents(group)])], end='<BR ALIGN="LEFT"/>')
         given = {"label": label, "tooltip": heading(group), **CLUSTER, **CLUSTERS[group.kind]}
         yield f"{indent}subgraph cluster_{group.key} {{"
         yield f"{indent}\tgraph [{_attributes(given)}]"
@@ -121,7 +121,7 @@ def _edges(graph):
         yield f"\t{edge.source} -> {edge.target}" + (f" [{_attributes(given)}]" if given else "")
 
 
-def _label(told, bold=True):
+def _label(told, bold=True, end="<BR/>"):
     """HTML, as Graphviz calls it: a title, bold as a rule, and smaller lines below; what is wrong is bold too."""
     title, *others = told
     rows = [f"<B>{html.escape(title)}</B>" if bold else html.escape(title)] if title else []
@@ -129,7 +129,7 @@ def _label(told, bold=True):
         text = html.escape(line)
         text = f"<B>{text}</B>" if line.startswith("! ") else text
         rows.append(f'<FONT POINT-SIZE="10" COLOR="#444444">{text}</FONT>')
-    return f"<{'<BR/>'.join(rows)}>"
+    return f"<{end.join(rows)}{end if end != '<BR/>' else ''}>"
 
 
 def _attributes(given):

@@ -9,20 +9,23 @@ import numpy as np
 from ..autograd import Tensor, Value
 from ..autograd.graph import no_grad
 
-__all__ = ["backward", "quietly"]
+__all__ = ["backward", "pulled", "quietly"]
 
 
-def backward(root, seed):
+def backward(root, seed, wanted=None):
     """Yields (node, its cotangent, [(argument number, source, cotangent sent there)]), in the order of a backward pass.
 
-    A leaf sends nothing. The graph is kept, and no `grad` changes.
+    A leaf sends nothing. The graph is kept, and no `grad` changes. wanted: the indices of the nodes to go to; all
+    when None.
     """
     pending, queue = {root.index: [root, seed]}, [-root.index]
     while queue:
         node, g = pending.pop(-heappop(queue))
-        pairs = _pull(node, g) if node.op is not None else []
+        pairs = pulled(node, g) if node.op is not None else []
         yield node, g, pairs
         for _, source, ct in pairs:
+            if wanted is not None and source.index not in wanted:
+                continue
             if source.index not in pending:
                 pending[source.index] = [source, ct]
                 heappush(queue, -source.index)
@@ -46,7 +49,7 @@ def _sum(x, y):
     return x + y
 
 
-def _pull(node, g):
+def pulled(node, g):
     """What an operation sends to its sources."""
     grad = node.grad if isinstance(node, Value) else None
     with warnings.catch_warnings(), no_grad(), Tensor._strict():

@@ -19,7 +19,7 @@ __all__ = ["LIMIT", "fold", "folded", "merged", "spread"]
 LIMIT = 500  # nodes: a picture of more is not read but searched
 ROUNDS = 3  # a repetition has so many, or more
 PERIODS = 64  # lengths of a round that are tried
-PARTS = 40  # nodes that operations without any structure are cut into
+PARTS = 24  # nodes that operations without any structure are cut into
 RANKS = 50  # ranks, for each node of the limit, that edges may be long in all: Graphviz's time grows with their length
 
 
@@ -69,7 +69,11 @@ def merged(graph):
 
 
 class _Merging:
-    """Which nodes become one. `same`: {key of a node or a group of a later round: that of the first round's}."""
+    """Which nodes become one.
+
+    same:   {key of a node or a group of a later round: that of the first round's}.
+    moved:  {key of what is in a repetition: the repetition's}. places: {key of a repetition: the group it is in}.
+    """
 
     def __init__(self, graph):
         self.graph = graph
@@ -80,7 +84,8 @@ class _Merging:
         for edge in graph.edges:
             self.reads.setdefault(edge.target, []).append(edge.source)
             self.readers.setdefault(edge.source, []).append(edge.target)
-        self.same, self.repeats, self.moved, self.signs, self.symbols = {}, [], {}, {}, {}
+        self.same, self.moved, self.places, self.signs, self.symbols = {}, {}, {}, {}, {}
+        self.repeats = []  # (key, the group it is in, rounds, the items of the first round)
         self.items = self._items()
         self._search(None, self.items.get(None, []))
 
@@ -118,14 +123,17 @@ class _Merging:
             self._search_inside(items[at:start])
             at = start + period * rounds
             body = items[start : start + period]
-            key = f"r{len(self.repeats) + 1}"
-            self.repeats.append([key, place, rounds, body, items[start:at]])
-            for item in body:
-                self.moved[item] = key
-            for first, *others in zip(*(items[k : k + period] for k in range(start, at, period)), strict=True):
-                for other in others:
+            for later in range(start + period, at, period):
+                for first, other in zip(body, items[later : later + period], strict=True):
                     self._identify(first, other)
-            self._search(key, body) if len(body) > 1 else self._search_inside(body)
+            key = f"r{len(self.repeats) + 1}"
+            self.repeats.append((key, place, rounds, body))
+            if period == 1 and body[0] in self.groups:  # the group itself becomes the repetition
+                self._search_inside(body)
+                continue
+            self.places[key] = place
+            self.moved |= dict.fromkeys(body, key)
+            self._search(key, body)
         self._search_inside(items[at:])
 
     def _search_inside(self, items):
@@ -190,29 +198,39 @@ class _Merging:
 
     def _groups(self):
         """The groups that are left and the repetitions around them, the outer before the inner."""
+        names = {}
+        for group in self.graph.groups:
+            names.setdefault(self._representative(group.key), []).append(group.name)
+        rounds = {body[0]: n for _, _, n, body in self.repeats if body[0] in self.groups and len(body) == 1}
         left = [
-            replace(group, parent=self.moved.get(group.key, group.parent))
-            for group in self.graph.groups
-            if group.key not in self.same and not self._inside_same(group)
+            replace(
+                self.groups[key],
+                name=together(told),
+                parent=self.moved.get(key, self.groups[key].parent),
+                kind="repeat" if key in rounds else self.groups[key].kind,
+                count=rounds.get(key, 1),
+            )
+            for key, told in names.items()
+            if not self._inside_same(key)
         ]
-        for key, place, rounds, body, items in self.repeats:
-            if place in self.same or (place in self.groups and self._inside_same(self.groups[place])):
-                continue
-            names = [self.groups[item].name for item in items if item in self.groups]
-            name = together(names) if len(body) == 1 and names else ""
-            left.append(Group(key, "repeat", name, parent=place, count=rounds))
-        below = children(left)
-        ordered, stack = [], list(reversed(below.get(None, [])))
+        left += [
+            Group(key, "repeat", "", parent=place, count=n)
+            for key, place, n, body in self.repeats
+            if body[0] not in rounds and not self._inside_same(place)
+        ]
+        below, ordered = children(left), []
+        stack = below.get(None, [])[::-1]
         while stack:
             ordered.append(stack.pop())
-            stack += reversed(below.get(ordered[-1].key, []))
+            stack += below.get(ordered[-1].key, [])[::-1]
         return tuple(ordered)
 
-    def _inside_same(self, group):
-        while group.parent is not None:
-            if group.parent in self.same:
+    def _inside_same(self, key):
+        """Whether a group, or one around it, is that of a later round."""
+        while key is not None:
+            if key in self.same:
                 return True
-            group = self.groups[group.parent]
+            key = self.groups[key].parent if key in self.groups else self.places[key]
         return False
 
 
@@ -270,8 +288,14 @@ def _one(nodes):
         where=first.where if len({node.where for node in nodes}) == 1 else None,
         kept=sum(node.kept for node in nodes),
         flops=flops,
-        marks=tuple(dict.fromkeys(mark for node in nodes for mark in node.marks)),
+        marks=_marks(nodes),
     )
+
+
+def _marks(nodes):
+    """The marks of all these, and how many have each where not all do."""
+    counts = Counter(mark for node in nodes for mark in node.marks)
+    return tuple(mark if n == len(nodes) else f"{mark} ({n:,} of {len(nodes):,})" for mark, n in counts.items())
 
 
 def _edge(key, edges):
@@ -355,33 +379,35 @@ def _group_node(group, nodes):
 
 def _parts(graph, most):
     """The graph with its operations, in order of creation, as so many parts, whatever they are."""
-    operations = [node.key for node in graph.nodes if node.kind in ("operation", "group", "value")]
-    size = math.ceil(len(operations) / most)
-    part = {key: f"p{i // size + 1}" for i, key in enumerate(operations)}
-    readers = {}
-    for edge in graph.edges:
-        readers.setdefault(edge.source, edge.target)  # the first one
-    nodes = tuple(replace(node, group=part.get(node.key) or part[readers[node.key]]) for node in graph.nodes)
-    sizes = Counter(part.values())
-    starts = {key: 1 + size * i for i, key in enumerate(sizes)}
-    groups = tuple(Group(key, "part", f"{starts[key]:,} … {starts[key] + n - 1:,}") for key, n in sizes.items())
-    graph = _totals_of_parts(replace(graph, nodes=nodes, groups=groups))
-    return folded(graph, set(sizes))
-
-
-def _totals_of_parts(graph):
-    """As `totals`, of nodes some of which are folded already."""
-    sums = {group.key: Counter() for group in graph.groups}
+    computed = [node for node in graph.nodes if _computed(node)]
+    size = math.ceil(len(computed) / most)
+    part, sums, before = {}, {}, 0
+    for i, node in enumerate(computed):
+        part[node.key] = key = f"p{i // size + 1}"
+        sums.setdefault(key, Counter()).update(_counts(node))
+    for edge in graph.edges:  # what operations read is in the part of the first
+        part.setdefault(edge.source, part[edge.target])
+    groups = []
     for node in graph.nodes:
-        inside = node.inside
-        leaf = node.count * math.prod(node.shape or ()) if node.kind == "leaf" else 0
-        sums[node.group].update(
-            operations=inside.operations if inside else node.count * (node.kind == "operation"),
-            parameters=inside.parameters if inside else leaf,
-            kept=node.kept,
-            flops=node.flops or 0,
-        )
-    return replace(graph, groups=tuple(replace(group, **sums[group.key]) for group in graph.groups))
+        if node.kind == "leaf":
+            sums[part[node.key]].update(_counts(node))
+    for key, counts in sums.items():
+        name = f"operations {before + 1:,} … {before + counts['operations']:,}"
+        before += counts["operations"]
+        groups.append(Group(key, "part", name, **counts))
+    nodes = tuple(replace(node, group=part[node.key]) for node in graph.nodes)
+    return folded(replace(graph, nodes=nodes, groups=tuple(groups)), set(sums))
+
+
+def _counts(node):
+    inside = node.inside
+    leaf = node.count * math.prod(node.shape or ()) if node.kind == "leaf" else 0
+    return {
+        "operations": inside.operations if inside else node.count * (node.kind == "operation"),
+        "parameters": inside.parameters if inside else leaf,
+        "kept": node.kept,
+        "flops": node.flops or 0,
+    }
 
 
 # ----- values drawn where they are read -----

@@ -5,6 +5,8 @@ the language of Graphviz, `page` as a page of HTML. Names in a picture are numbe
 same graph gives the same bytes.
 """
 
+import contextlib
+import gc
 from pathlib import Path
 
 from .data import Graph
@@ -38,7 +40,20 @@ def graph(
     It is a graphviz.Digraph where that package is installed, with `.graph`, the Graph that it shows, and `.source`, the
     same as DOT. Draw before `backward`, which frees the graph, or after `backward(retain_graph=True)`.
     """
-    return picture(record(value, params, level, gradients), direction, depth, limit, repeats, show)
+    with _no_collection():
+        return picture(record(value, params, level, gradients), direction, depth, limit, repeats, show)
+
+
+@contextlib.contextmanager
+def _no_collection():
+    """Python's collector of cycles rests: a million nodes make none, and it would look through them all many times."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def render(value, path, params=None, **options):

@@ -141,5 +141,6 @@ def with_values(graph):
         sign = SIGNS.get(node.op, node.op)
         nodes.append(Node(node.key, "operation", op=sign, detail=node.detail, where=node.where))
         nodes.append(replace(node, key=answers[node.key], kind="value", op=None, detail=""))
-        edges += [*reads[node.key], Edge(node.key, answers[node.key], 0)]
+        flow = abs(node.grad) if isinstance(node.grad, float) and node.grad else None
+        edges += [*reads[node.key], Edge(node.key, answers[node.key], 0, flow=flow)]
     return replace(graph, nodes=tuple(nodes), edges=tuple(edges), root=answers.get(graph.root, graph.root))

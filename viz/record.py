@@ -13,7 +13,7 @@ from .data import Edge, Graph, Node
 from .facts import Facts
 from .groups import by_line, by_module, grouped, with_values
 
-__all__ = ["LEVELS", "operations", "record", "root_of"]
+__all__ = ["LEVELS", "operations", "read", "record", "root_of"]
 
 LEVELS = ("operation", "module", "line", "scalar")
 
@@ -23,6 +23,11 @@ def record(value, params=None, level=None, gradients=None):
 
     The arguments are those of `viz.graph`.
     """
+    return read(value, params, level, gradients)[0]
+
+
+def read(value, params=None, level=None, gradients=None):
+    """(the Graph, {index of one of the engine's nodes: its key})."""
     if level not in (None, *LEVELS):
         raise ValueError(f"graph: level is one of {', '.join(map(repr, LEVELS))}, not {level!r}")
     root, names = root_of(value), Names(params)
@@ -32,12 +37,17 @@ def record(value, params=None, level=None, gradients=None):
         reader.operation(node)
     key = reader.value(root)
     graph = Graph(tuple(reader.nodes), tuple(reader.edges), key, notes=reader.facts.notes)
-    ticks = {node.index: reader.keys[id(node)] for node in nodes}
-    if level == "line":
-        return grouped(graph, by_line(nodes, ticks), names.given)
+    keys = {node.index: reader.keys[id(node)] for node in nodes}
+    return _leveled(graph, level, nodes, keys, names), keys | {root.index: key} | reader.leaves
+
+
+def _leveled(graph, level, nodes, keys, names):
+    """The graph with the groups of a level."""
     if level == "scalar":
         return with_values(graph)
-    groups = by_module(names.modules, ticks) if level != "operation" else ()
+    if level == "line":
+        return grouped(graph, by_line(nodes, keys), names.given)
+    groups = by_module(names.modules, keys) if level != "operation" else ()
     if level == "module" and not groups:
         raise ValueError(
             "graph: no module is known to have made these operations; give the model itself, "
@@ -141,24 +151,25 @@ class _Reader:
         self.names, self.facts = names, facts
         self.nodes, self.edges = [], []
         self.keys = {}  # by id, of all that may be met again; the graph keeps it alive
+        self.leaves = {}  # by index
         self.unnamed = Counter()
 
     def operation(self, node):
         """Adds an operation, after those it reads."""
-        flows = iter(self.facts.flows.get(node.index, ()))
-        sources = [
-            (self.value(operand), i, next(flows, None) if hasattr(operand, "op") else None)
-            for i, operand in _operands(node)
-        ]
+        operands = list(_operands(node))
+        sources = [self.value(operand) for _, operand in operands]
         key = self._add(node, "operation", op=node.op.name, detail=_detail(node), where=_where(node))
-        self.edges += [Edge(source, key, i, flow=flow) for source, i, flow in sources]
+        flows = iter(self.facts.flows.get(node.index, ()))
+        for source, (i, operand) in zip(sources, operands, strict=True):
+            self.edges.append(Edge(source, key, i, flow=next(flows, None) if hasattr(operand, "op") else None))
 
     def value(self, x):
         """The key of what an operation reads; a leaf, an input or a constant is added when it is first met."""
         if id(x) in self.keys:
             return self.keys[id(x)]
         if hasattr(x, "op"):
-            return self._add(x, "leaf")
+            self.leaves[x.index] = self._add(x, "leaf")
+            return self.leaves[x.index]
         return self._add(x, "input" if isinstance(x, np.ndarray) and x.ndim else "constant")
 
     def _add(self, x, kind, **fields):

@@ -24,14 +24,14 @@ def lines(node, show=PLAIN):
     if "values" in show and node.data is not None and (node.name or node.op or node.inside or node.kind == "value"):
         yield f"data {number(node.data)}"
     if "values" in show and node.stats is not None:
-        yield from statistics(node.stats)
+        yield from statistics(node.stats, whole=not str(node.dtype).startswith("float"))
     if "gradients" in show and node.grad is not None:
         yield f"grad {number(node.grad)}"
     if "gradients" in show and node.flow is not None:
-        yield f"grad norm {number(node.flow.norm)}"
+        yield f"grad norm {node.flow.norm:.3g}"
     if "costs" in show and (node.kept or node.flops):
         yield costs(node)
-    if node.share is not None:
+    if node.share is not None and abs(node.share - 1) > 1e-9:
         yield f"{percent(node.share)} of the gradient"
     for mark in node.marks:
         yield f"! {mark}"
@@ -59,13 +59,14 @@ def contents(group):
     return ", ".join(f"{n:,} {word}{'s' * (n != 1)}" for n, word in counts if n)
 
 
-def statistics(stats):
-    """'0.1 ± 1, -2.1 … 3.4' and what else there is to be said."""
+def statistics(stats, whole=False):
+    """'0.1 ± 1, -2.1 … 3.4' and what else there is to be said; of whole numbers, indices and labels, the range alone."""
     if stats.nan or stats.inf:
         yield ", ".join(f"{n:,} {kind}" for n, kind in ((stats.nan, "nan"), (stats.inf, "inf")) if n)
     if math.isfinite(stats.mean):
-        yield f"{number(stats.mean)} ± {number(stats.std)}, {number(stats.min)} … {number(stats.max)}"
-    if stats.zeros:
+        mean = "" if whole else f"{stats.mean:.3g} ± {stats.std:.3g}, "
+        yield f"{mean}{stats.min:.3g} … {stats.max:.3g}"
+    if stats.zeros and not whole:
         yield f"{percent(stats.zeros)} zeros"
 
 
@@ -111,7 +112,7 @@ def _scaled(n, base):
         n /= base
 
 
-THIN, THICK, DECADE = 0.4, 4.0, 0.6  # points: the least, the most, and the difference that a factor of ten makes
+THIN, THICK, DECADE = 0.4, 3.4, 0.7  # points: the least, the most, and the difference that a factor of ten makes
 
 
 def width(flow, most):
