@@ -5,6 +5,7 @@ from .data import Graph
 from .explain import explain
 from .graph import graph, render
 from .record import record
+from .trace import trace
 from .watch import watch
 
-__all__ = ["Graph", "curves", "explain", "graph", "record", "render", "watch"]
+__all__ = ["Graph", "curves", "explain", "graph", "record", "render", "trace", "watch"]

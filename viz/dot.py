@@ -5,7 +5,7 @@ import math
 
 from .data import children
 from .fold import _length, spread
-from .text import PLAIN, contents, heading, hover, lines, percent, width
+from .text import PLAIN, THICK, THIN, contents, heading, hover, lines, percent, width
 
 __all__ = ["dot", "parts"]
 
@@ -42,6 +42,7 @@ CLUSTERS = {
     "repeat": {"style": "rounded,dashed", "color": "#A5517F", "penwidth": "2"},
 }  # fmt: skip
 CLUSTER = {"labeljust": "l", "fontsize": "11", "fontcolor": "#333333", "bgcolor": "#00000008", **FONT}
+AGAINST = {"color": "#D55E00"}  # a share below 0, as its label says
 CARRIED = {"style": "dashed", "constraint": "false", "color": "#A5517F"}
 
 
@@ -88,7 +89,7 @@ def _looks(graph, show):
     looks = {}
     for node in graph.nodes:
         bold = bool(node.name or node.op or node.inside)
-        given = {"label": _label(lines(node, show), bold), "tooltip": "\\n".join(map(_plain, hover(node)))}
+        given = {"id": node.key, "label": _label(lines(node, show), bold), "tooltip": "\\n".join(map(_plain, hover(node)))}
         given |= KINDS[node.kind]
         given |= SIGN if signs and node.kind == "operation" else {}
         given |= ROOT if node.key == graph.root else {}
@@ -104,21 +105,29 @@ def _edges(graph):
         many.setdefault(edge.target, set()).add(edge.argument)
     most = max((e.flow for e in graph.edges if e.flow is not None and math.isfinite(e.flow)), default=0)
     for edge in graph.edges:
-        given, told = {}, []
-        if nodes[edge.target].op in ORDERED and len(many[edge.target]) > 1:
+        source, target = nodes[edge.source], nodes[edge.target]
+        given, told = {"id": f"{edge.source}-{edge.target}-{edge.argument}"}, []
+        if target.op in ORDERED and len(many[edge.target]) > 1:
             told.append(("1st", "2nd", "3rd")[edge.argument])
-        if edge.share is not None:
+        if edge.share is not None and not (_close(edge.share, source.share) and _close(edge.share, target.share)):
             told.append(percent(edge.share))
-        if edge.count > 1 and edge.count != nodes[edge.target].count:
+        if edge.count > 1 and edge.count != target.count:
             told.append(f"×{edge.count:,}")
         if told:
             given["label"] = f" {', '.join(told)} "
-        if nodes[edge.source].kind in ("operation", "value", "group"):
+        if source.kind in ("operation", "value", "group"):
             given["weight"] = SPINE
         if edge.flow is not None:
             given |= {"penwidth": str(width(edge.flow, most)), "tooltip": f"gradient norm {edge.flow:.4g}"}
+        if edge.share is not None:
+            given |= {"penwidth": f"{THIN + (THICK - THIN) * min(1, abs(edge.share)):.2f}"}
+            given |= AGAINST if edge.share < 0 else {}
         given |= CARRIED if edge.carried else {}
-        yield f"\t{edge.source} -> {edge.target}" + (f" [{_attributes(given)}]" if given else "")
+        yield f"\t{edge.source} -> {edge.target} [{_attributes(given)}]"
+
+
+def _close(share, other):
+    return other is not None and abs(share - other) < 1e-6
 
 
 def _label(told, bold=True, end="<BR/>"):

@@ -74,7 +74,7 @@ def explain(loss, wrt, params=None, *, most=20, level=None, direction="TB", limi
     graph = _with_shares(recorded, flow, keys)
     counted = f"{flow.count(target.index):,} path{'s' * (flow.count(target.index) != 1)} from {names[keys[target.index]]}"
     largest = sorted(found, key=lambda path: -abs(path.share))[:TOLD]
-    graph = replace(graph, notes=(*graph.notes, counted, *(f"{percent(p.share)}: {p.text}" for p in largest)))
+    graph = replace(graph, notes=(*graph.notes, counted, *(f"{percent(p.share)}: {_short(p.text)}" for p in largest)))
     picture = drawn(fold(graph, limit=limit), graph, direction, show)
     picture.paths, picture.gradient = tuple(found), flow.gradient
     return picture
@@ -87,6 +87,13 @@ def _between(root, target):
     if root.index not in wanted:
         raise ValueError("explain: `loss` was not computed from `wrt`")
     return [nodes[index] for index in sorted(wanted)]
+
+
+def _short(text):
+    """A path's text with what is too long for a line left out in the middle."""
+    names = text.split(" → ")
+    left_out = len(names) - 8
+    return text if left_out < 2 else " → ".join([*names[:5], f"({left_out} more)", *names[-3:]])
 
 
 def _told(edges, target, keys, names):

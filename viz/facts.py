@@ -12,7 +12,7 @@ from .flow import backward, quietly
 
 __all__ = ["FEW", "Facts", "flops", "shown"]
 
-FEW = 6  # elements: so many are shown, of more their statistics
+FEW = 4  # elements: so many are shown, of more their statistics
 MANY = 20_000  # operations: of more no statistics are made, they would take longer than the picture
 
 # A gradient's norm, as a multiple of the root's: beyond these it is marked. Zero is "dead".

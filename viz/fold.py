@@ -412,11 +412,14 @@ def _counts(node):
 
 # ----- values drawn where they are read -----
 
-REACH = 6  # ranks: a value that is read further away is drawn there once more
+REACH = 6  # ranks: a value that is read further away is drawn there once more,
+SMALL = 40  # nodes: but not in a graph of so few
 
 
 def spread(graph):
     """The graph with every value that is read at places far apart drawn at each: long edges would hide all else."""
+    if len(graph.nodes) <= SMALL:
+        return graph
     ranks = _ranks(graph)
     nodes = {node.key: node for node in graph.nodes}
     places, copies, edges = {}, Counter(), []

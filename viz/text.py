@@ -65,8 +65,9 @@ def statistics(stats, whole=False):
         yield ", ".join(f"{n:,} {kind}" for n, kind in ((stats.nan, "nan"), (stats.inf, "inf")) if n)
     if math.isfinite(stats.mean):
         mean = "" if whole else f"{stats.mean:.3g} ± {stats.std:.3g}, "
-        yield f"{mean}{stats.min:.3g} … {stats.max:.3g}"
-    if stats.zeros and not whole:
+        equal = stats.min == stats.max
+        yield f"all {stats.min:.3g}" if equal else f"{mean}{stats.min:.3g} … {stats.max:.3g}"
+    if 0 < stats.zeros < 1 and not whole:
         yield f"{percent(stats.zeros)} zeros"
 
 
@@ -91,7 +92,7 @@ def hover(node):
 def number(x):
     """'0.123', '-1.2e-05'; of nested tuples '[[1, 2], [3, 4]]'."""
     if isinstance(x, tuple):
-        return f"[{', '.join(map(number, x))}]"
+        return f"[{', '.join(number(item) if isinstance(item, tuple) else f'{item:.3g}' for item in x)}]"
     return f"{x:.4g}" if isinstance(x, float) else str(x)
 
 
