@@ -54,25 +54,27 @@ class Facts:
             return {"data": x}
         if not hasattr(x, "op"):
             return {}
-        fields = {"shape": x.shape, "dtype": _name(x.dtype)} | self.fields.get(x.index, {})
-        if x.op is None:
-            grad = x.grad
-            return fields if grad is None else fields | {"grad": None, "flow": None} | _gradient(grad.data)
-        return fields | {"kept": self._kept(x), "flops": flops(x)}
+        fields = {"shape": x.shape, "dtype": _name(x.dtype)}
+        if x.index in self.fields:
+            fields |= self.fields[x.index]
+        if x.op is not None:
+            fields["kept"], fields["flops"] = self._kept(x), flops(x)
+        elif x.grad is not None:
+            fields |= {"grad": None, "flow": None} | _gradient(x.grad.data)
+        return fields
 
     def _kept(self, node):
         """The bytes of the arrays that the node keeps, but for those of leaves and what an older one keeps too."""
-        total = 0
-        for array, parent in ((node.ans, node), *zip(node.args, node.parents, strict=True)):
-            if type(array) in (list, tuple):
-                parents = parent if type(parent) is tuple else (None,) * len(array)
-                total += sum(map(self._bytes, array, parents))
-            else:
-                total += self._bytes(array, parent)
+        total = 0 if node.ans is None else self._bytes(node.ans)
+        for arg, parent in zip(node.args, node.parents, strict=True):
+            if arg is parent or (parent is not None and parent.__class__ is not tuple and parent.op is None):
+                continue
+            for array in arg if arg.__class__ in (list, tuple) else (arg,):
+                total += self._bytes(array)
         return total
 
-    def _bytes(self, array, parent):
-        if not isinstance(array, np.ndarray) or (parent is not None and parent.op is None):
+    def _bytes(self, array):
+        if not isinstance(array, np.ndarray):
             return 0
         while isinstance(array.base, np.ndarray):
             array = array.base
@@ -113,9 +115,8 @@ def _marks(node, g, ratio):
         yield "vanishing"
     elif ratio > EXPLODING:
         yield "exploding"
-    if ratio and np.ndim(g) > 1:  # a unit is a column of activations, a row of a weight
-        axes = tuple(range(1, g.ndim)) if node.op is None else tuple(range(g.ndim - 1))
-        idle = ~np.any(g, axis=axes)
+    if ratio and node.op is not None and np.ndim(g) > 1:  # a unit is a column of activations
+        idle = ~np.any(g, axis=tuple(range(g.ndim - 1)))
         if idle.any():
             yield f"{np.count_nonzero(idle)} of {idle.size} units dead"
 
@@ -294,7 +295,7 @@ def flops(node):
         return 0
     if name in EACH:
         return EACH[name] * node.size
-    shapes = [np.shape(a) for a in node.args if hasattr(a, "shape")]
+    shapes = [a.shape for a in node.args if hasattr(a, "shape")]
     if name in READ:
         return READ[name] * math.prod(shapes[0])
     if name in CONTRACTIONS and len(shapes) == CONTRACTIONS[name].__code__.co_argcount - 1:

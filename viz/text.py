@@ -64,7 +64,8 @@ def statistics(stats, whole=False):
     if stats.nan or stats.inf:
         yield ", ".join(f"{n:,} {kind}" for n, kind in ((stats.nan, "nan"), (stats.inf, "inf")) if n)
     if math.isfinite(stats.mean):
-        mean = "" if whole else f"{stats.mean:.3g} ± {stats.std:.3g}, "
+        mean = stats.mean if abs(stats.mean) > 1e-9 * stats.std else 0  # what rounding left is no mean
+        mean = "" if whole else f"{mean:.3g} ± {stats.std:.3g}, "
         equal = stats.min == stats.max
         yield f"all {stats.min:.3g}" if equal else f"{mean}{stats.min:.3g} … {stats.max:.3g}"
     if 0 < stats.zeros < 1 and not whole:

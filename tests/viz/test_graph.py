@@ -10,7 +10,8 @@ import pytest
 
 import mytorch as mt
 from mytorch import viz
-from mytorch.viz.graph import digraph, record, spread
+from mytorch.viz.fold import spread
+from mytorch.viz.record import record
 
 
 def titles(graph):
