@@ -7,6 +7,7 @@ set, and look into lists, tuples and dicts among them. So names, order and layou
 import numpy as np
 
 from ..autograd import Tensor, astype, tensor
+from ..autograd.graph import calls, clock
 
 __all__ = ["Module", "Parameter", "functional_call"]
 
@@ -40,7 +41,10 @@ class Module:
     training = True
 
     def __call__(self, *args, **kwargs):
-        return self.forward(*args, **kwargs)
+        first = next(clock)
+        out = self.forward(*args, **kwargs)
+        calls.append((first, next(clock), id(self)))  # 0.2 µs; what was recorded in between is this module's
+        return out
 
     def forward(self, *args):
         raise TypeError(f"{type(self).__name__} has no forward: define `def forward(self, x)` in its class")

@@ -1,6 +1,9 @@
-"""Pictures: computation graphs (`graph`, `render`) and training curves (`curves`). Needs the [viz] extra."""
+"""Pictures: computation graphs (`graph`, `render`, `explain`, `trace`) and training curves (`curves`)."""
 
 from .curves import curves
+from .data import Graph
 from .graph import graph, render
+from .record import record
+from .watch import watch
 
-__all__ = ["curves", "graph", "render"]
+__all__ = ["Graph", "curves", "graph", "record", "render", "watch"]

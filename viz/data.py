@@ -8,7 +8,7 @@ __all__ = ["Edge", "Graph", "Group", "Node", "Stats", "children", "replace"]
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """An array in numbers. Those of what is neither nan nor infinite, and how many elements are one of the two."""
+    """An array in numbers: those of its finite elements, and how many are nan or infinite."""
 
     mean: float
     std: float
@@ -16,7 +16,8 @@ class Stats:
     max: float
     zeros: float  # the share of the elements that are 0
     norm: float  # the square root of the sum of the squares
-    wrong: int = 0
+    nan: int = 0
+    inf: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Node:
     where:  "file:line" of the user's code that made it, under `viz.watch`.
     kept:   the bytes that are kept for the backward pass because of it.
     flops:  the floating-point operations of computing it; None where they are not known.
-    marks:  what is wrong with it: "nan", "inf", "dead", "vanishing", "exploding".
+    marks:  what is wrong with it, in a few words: "makes nan", "dead", "3 of 8 units dead", "vanishing".
     share:  of the gradient that is explained, the part that flows through it.
     inside: the Group that a node of kind "group" stands for.
     """
