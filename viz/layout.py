@@ -42,15 +42,16 @@ def layout(sizes, edges, within=None, outer=(), heads=(), direction="TB"):
             before it. heads: for each group the (width, height) of its heading.
     An edge from a later node to an earlier one may not be in the way of others: it goes upwards.
     """
-    if direction == "LR":
-        turned = layout([size[::-1] for size in sizes], edges, within, outer, heads)
-        return Layout(
-            [point[::-1] for point in turned.nodes],
-            [(y, x, h, w) for x, y, w, h in turned.groups],
-            [[point[::-1] for point in route] for route in turned.routes],
-            turned.size[::-1],
-        )
-    return _Drawing(sizes, edges, within or [-1] * len(sizes), outer, heads).layout()
+    within = within or [-1] * len(sizes)
+    if direction == "TB":
+        return _Drawing(sizes, edges, within, outer, heads).layout()
+    turned = _Drawing([size[::-1] for size in sizes], edges, within, outer, heads, turned=True).layout()
+    return Layout(
+        [point[::-1] for point in turned.nodes],
+        [(y, x, h, w) for x, y, w, h in turned.groups],
+        [[point[::-1] for point in route] for route in turned.routes],
+        turned.size[::-1],
+    )
 
 
 def separate(wanted, sizes, weights=None):
@@ -79,9 +80,9 @@ def separate(wanted, sizes, weights=None):
 class _Drawing:
     """All levels of a graph, and the way of each edge through them."""
 
-    def __init__(self, sizes, edges, within, outer, heads):
+    def __init__(self, sizes, edges, within, outer, heads, turned=False):
         self.n, self.root = len(sizes), len(outer)
-        self.heads, self.outer = heads, outer
+        self.heads, self.turned = heads, turned
         self.owner = [self.root if group < 0 else group for group in (*within, *outer)]
         self.levels = [_Level() for _ in range(self.root + 1)]
         self.depth = [0] * (self.root + 1)
@@ -168,10 +169,15 @@ class _Drawing:
         """Lays out a group's level, and gives the group its size."""
         self._lay(group)
         level, (width, height) = self.levels[group], self.heads[group]
-        level.indent, level.head = PAD + max(0, width - level.width) / 2, height
-        self.sizes[self.n + group] = max(width, level.width) + 2 * PAD, height + level.height + PAD
-        half = self.sizes[self.n + group][0] / 2
-        level.doors = {port: level.x[vertex] + level.indent - half for port, vertex in level.ports.items()}
+        if self.turned:  # the heading is where ranks begin their rows, and along them
+            across, along = height + level.width + PAD, max(width, level.height + 2 * PAD)
+            level.indent, level.head = height, PAD
+        else:
+            across, along = max(width, level.width + 2 * PAD), height + level.height + PAD
+            level.indent, level.head = (across - level.width) / 2, height
+        level.foot = along - level.head - level.height
+        self.sizes[self.n + group] = across, along
+        level.doors = {port: level.x[vertex] + level.indent - across / 2 for port, vertex in level.ports.items()}
 
     def _placed(self):
         """The Layout, from levels that are laid out."""
@@ -236,7 +242,7 @@ class _Level:
         self.vertices = 0
         self.edges, self.known = [], {}  # (tail, head, value)
         self.doors = {}  # {port: how far right of the middle of the group's box it is}
-        self.indent = self.head = 0
+        self.indent = self.head = self.foot = 0  # before its vertices, above and below them, in the group's box
 
     def port(self, value, border):
         """The vertex where a value goes through the upper border (`self.entries`) or the lower one (`self.exits`)."""
@@ -334,7 +340,7 @@ class _Level:
     # ----- the order in a rank -----
 
     def _order(self):
-        """Sweeps down and up sort each rank by the mean place of its neighbours; the order with fewest crossings stays."""
+        """Sweeps sort each rank by the mean place of its neighbours; the order with fewest crossings stays."""
         self.above, self.below = [[] for _ in self.rank], [[] for _ in self.rank]
         for upper, lower, start, end in self.links:
             self.above[lower].append((upper, start, end))
@@ -441,18 +447,28 @@ class _Level:
 
     def _stack(self):
         """y: ranks as high as their highest vertex, further apart where an edge between them goes far to the side."""
-        gaps = [RANK_GAP] * len(self.rows)
+        reach = [0.0] * len(self.rows)
         for upper, lower, start, end in self.links:
-            reach = abs(self.x[upper] + start - self.x[lower] - end)
-            gaps[self.rank[upper]] = max(gaps[self.rank[upper]], min(RANK_GAP + reach / 10, 3 * RANK_GAP))
+            r = self.rank[upper]
+            reach[r] = max(reach[r], abs(self.x[upper] + start - self.x[lower] - end))
         self.tops, self.bottoms, y = [], [], 0.0
-        for row, gap in zip(self.rows, gaps, strict=True):
+        for r, row in enumerate(self.rows):
             self.tops.append(y)
-            self.bottoms.append(y + max((self.heights[vertex] for vertex in row), default=0))
-            y = self.bottoms[-1] + gap
+            self.bottoms.append(y + max(self.heights[vertex] for vertex in row))
+            at_border = (self.entries and r == 0) or (self.exits and r == len(self.rows) - 2)
+            y = self.bottoms[-1] + (RANK_GAP / 2 if at_border else RANK_GAP) + min(reach[r] / 10, 2 * RANK_GAP)
         self.height = self.bottoms[-1] if self.rows else 0
-        self.y = [(self.tops[r] + self.bottoms[r]) / 2 for r in self.rank]
+        self.y = [self._level_with(vertex) for vertex in range(len(self.rank))]
         self._spread_ends()
+
+    def _level_with(self, vertex):
+        """The height of a vertex in its rank: near to its only neighbours, where they are all on one side."""
+        top, bottom = self.tops[self.rank[vertex]], self.bottoms[self.rank[vertex]]
+        if not self.above[vertex] and self.below[vertex]:
+            return bottom - self.heights[vertex] / 2
+        if not self.below[vertex] and self.above[vertex]:
+            return top + self.heights[vertex] / 2
+        return (top + bottom) / 2
 
     def _spread_ends(self):
         """Edges that enter a node end side by side, in the order in which they come."""
@@ -482,7 +498,7 @@ class _Level:
 
     def _upper(self, vertex):
         """Where an edge enters a vertex: at its upper side, or where a group's lower border is."""
-        return self.height + PAD if self._is_port(vertex) else self.y[vertex] - self.heights[vertex] / 2
+        return self.height + self.foot if self._is_port(vertex) else self.y[vertex] - self.heights[vertex] / 2
 
     def _is_port(self, vertex):
         return len(self.things) <= vertex < self.vertices
