@@ -377,15 +377,18 @@ class _Level:
         place = [0.0] * len(self.rank)
         for r in reversed(range(len(rows))) if upwards else range(len(rows)):
             row = rows[r]
-            keys = {}
-            for i, vertex in enumerate(row):
-                ends = beside[vertex]
-                mean = sum(place[other] + self._lean(other, at) for other, at, _ in ends) / len(ends) if ends else i
-                keys[vertex] = mean
+            keys = {vertex: self._mean(beside[vertex], place, i) for i, vertex in enumerate(row)}
             rows[r] = sorted(row, key=keys.__getitem__)
             for i, vertex in enumerate(rows[r]):
                 place[vertex] = i
         return rows
+
+    def _mean(self, ends, place, alone):
+        """The mean place of the ends of links; `alone`, where there are none."""
+        total = 0.0
+        for other, at, _ in ends:  # sum() would be more exact, and so not what JavaScript finds
+            total += place[other] + self._lean(other, at)
+        return total / len(ends) if ends else alone
 
     def _lean(self, vertex, offset):
         """Where on a vertex an edge ends, as a part of its width."""
