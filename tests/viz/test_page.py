@@ -18,7 +18,6 @@ from mytorch.viz.data import Edge, Graph, Group, Node, replace
 from mytorch.viz.layout import layout
 from mytorch.viz.page import CROWD, page
 
-
 needs_browser = pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium to drive")
 
 
