@@ -36,7 +36,7 @@ class Drawn:
         if format == "html":
             return self.page().encode()
         if format == "svg" and not render.available():
-            from .layout import svg
+            from .svg import svg
 
             return svg(self.graph, self.direction).encode()
         return render.draw(self.source, format)
