@@ -22,6 +22,7 @@ PAD = 12  # inside a group, at its sides and below; above is its heading
 ENDS = 14  # between the ends of edges that enter a node, at most
 TIGHTENINGS, ORDERINGS, PLACINGS = 2, 8, 8  # rounds,
 LARGE, FEWER = 5000, 4  # and of the last two in a level of so many vertices
+SAME = 1e-6  # points nearer to each other than this are one
 BENDS = 1  # a vertex and edge, on average: the longest edges beyond go straight
 
 
@@ -196,15 +197,17 @@ class _Drawing:
             nodes.append((x + level.x[self.place[node]], y + level.y[self.place[node]]))
         root = self.levels[self.root]
         size = root.width + 2 * PAD, root.height + 2 * PAD
-        return Layout(nodes, groups, [self._route(*way, corner, groups) for way in self.ways], size)
+        return Layout(nodes, groups, [self._route(*way, corner) for way in self.ways], size)
 
-    def _route(self, flipped, way, corner, groups):
+    def _route(self, flipped, way, corner):
         """The corners of an edge's way, from its source to its target."""
         route = []
         for i, edge in way:
-            x, y = corner[i]
-            route += [(x + px, y + py) for px, py in self.levels[i].route(edge)]
-        route = [point for k, point in enumerate(route) if not k or point != route[k - 1]]
+            left, top = corner[i]
+            for px, py in self.levels[i].route(edge):
+                x, y = left + px, top + py
+                if not route or abs(x - route[-1][0]) + abs(y - route[-1][1]) > SAME:
+                    route.append((x, y))
         return route[::-1] if flipped else route
 
 

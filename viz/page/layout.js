@@ -7,6 +7,7 @@ const PAD = 12;
 const ENDS = 14;
 const TIGHTENINGS = 2, ORDERINGS = 8, PLACINGS = 8;
 const LARGE = 5000, FEWER = 4;
+const SAME = 1e-6;
 const BENDS = 1;
 
 /** {nodes: centres, groups: [left, top, width, height], routes: corners, size} of nodes of these [width, height]. */
@@ -171,9 +172,9 @@ class Drawing {
   route(flipped, way, corner) {
     const route = [];
     for (const [i, edge] of way) {
-      for (const [x, y] of this.levels[i].route(edge)) {
-        const point = [corner[i][0] + x, corner[i][1] + y], last = route.at(-1);
-        if (!last || point[0] !== last[0] || point[1] !== last[1]) route.push(point);
+      for (const [px, py] of this.levels[i].route(edge)) {
+        const x = corner[i][0] + px, y = corner[i][1] + py, last = route.at(-1);
+        if (!last || Math.abs(x - last[0]) + Math.abs(y - last[1]) > SAME) route.push([x, y]);
       }
     }
     return flipped ? route.reverse() : route;
