@@ -23,6 +23,7 @@ ENDS = 14  # between the ends of edges that enter a node, at most
 TIGHTENINGS, ORDERINGS, PLACINGS = 2, 8, 8  # rounds,
 LARGE, FEWER = 5000, 4  # and of the last two in a level of so many vertices
 SAME = 1e-6  # points nearer to each other than this are one
+STRAIGHT, YIELDING = 4, 0.125  # what it counts that a link is upright, where others count 1
 BENDS = 1  # a vertex and edge, on average: the longest edges beyond go straight
 
 
@@ -440,7 +441,7 @@ class _Level:
             total = mass = 0
             for side in (self.above[vertex] if above else ()), (self.below[vertex] if below else ()):
                 for other, at, own in side:
-                    weight = 4 if self._is_bend(other) and self._is_bend(vertex) else 1
+                    weight = self._weight(vertex, other)
                     total += weight * (self.x[other] + at - own)
                     mass += weight
             wanted.append(total / mass if mass else self.x[vertex])
@@ -448,8 +449,11 @@ class _Level:
         for vertex, x in zip(row, separate(wanted, room, weights), strict=True):
             self.x[vertex] = x
 
-    def _is_bend(self, vertex):
-        return vertex >= self.vertices
+    def _weight(self, vertex, other):
+        """How straight a link is to be: a long edge the most; one from a leaf, or that ends a long one, yields."""
+        bends = (vertex >= self.vertices) + (other >= self.vertices)
+        upper = vertex if self.rank[vertex] < self.rank[other] else other
+        return STRAIGHT if bends == 2 else 1 if not bends and self.above[upper] else YIELDING
 
     def _stack(self):
         """y: ranks as high as their highest vertex, further apart where an edge between them goes far to the side."""

@@ -8,6 +8,7 @@ const ENDS = 14;
 const TIGHTENINGS = 2, ORDERINGS = 8, PLACINGS = 8;
 const LARGE = 5000, FEWER = 4;
 const SAME = 1e-6;
+const STRAIGHT = 4, YIELDING = 0.125;
 const BENDS = 1;
 
 /** {nodes: centres, groups: [left, top, width, height], routes: corners, size} of nodes of these [width, height]. */
@@ -427,7 +428,7 @@ class Level {
       let total = 0, mass = 0;
       for (const side of [above ? this.above[vertex] : [], below ? this.below[vertex] : []]) {
         for (const [other, at, own] of side) {
-          const weight = other >= this.vertices && vertex >= this.vertices ? 4 : 1;
+          const weight = this.weight(vertex, other);
           total += weight * (this.x[other] + at - own);
           mass += weight;
         }
@@ -436,6 +437,14 @@ class Level {
       weights.push(mass || 0.1);
     }
     this.move(row, separate(wanted, room, weights));
+  }
+
+  /** How straight a link is to be: a long edge the most; one from a leaf, or that ends a long one, yields. */
+  weight(vertex, other) {
+    const bends = (vertex >= this.vertices ? 1 : 0) + (other >= this.vertices ? 1 : 0);
+    if (bends === 2) return STRAIGHT;
+    const upper = this.rank[vertex] < this.rank[other] ? vertex : other;
+    return bends === 0 && this.above[upper].length ? 1 : YIELDING;
   }
 
   move(row, places) {
