@@ -89,7 +89,8 @@ def _looks(graph, show):
     looks = {}
     for node in graph.nodes:
         bold = bool(node.name or node.op or node.inside)
-        given = {"id": node.key, "label": _label(lines(node, show), bold), "tooltip": "\\n".join(map(_plain, hover(node)))}
+        tooltip = "\\n".join(map(_plain, hover(node)))
+        given = {"id": node.key, "label": _label(lines(node, show), bold), "tooltip": tooltip}
         given |= KINDS[node.kind]
         given |= SIGN if signs and node.kind == "operation" else {}
         given |= ROOT if node.key == graph.root else {}

@@ -13,6 +13,7 @@ pass forwards and one backwards, however many paths there are.
 
 import heapq
 import math
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,7 +59,7 @@ def explain(loss, wrt, params=None, *, most=20, level=None, direction="TB", limi
     >>> import mytorch as mt
     >>> x = mt.Value(3.0)
     >>> [(path.text, path.share) for path in mt.viz.explain(x * x + x, x).paths]
-    [('leaf 1 → add', 0.14...), ('leaf 1 → multiply → add', 0.42...), ('leaf 1 → multiply → add', 0.42...)]
+    [('leaf 1 → multiply → add', 0.428...), ('leaf 1 → multiply → add', 0.428...), ('leaf 1 → add', 0.142...)]
     """
     root, target = root_of(loss, "explain"), root_of(wrt, "explain")
     if root.size != 1:
@@ -72,7 +73,8 @@ def explain(loss, wrt, params=None, *, most=20, level=None, direction="TB", limi
         for edges, gradient, share, count in flow.paths(most)
     ]
     graph = _with_shares(recorded, flow, keys)
-    counted = f"{flow.count(target.index):,} path{'s' * (flow.count(target.index) != 1)} from {names[keys[target.index]]}"
+    count = flow.count(target.index)
+    counted = f"{count:,} path{'s' * (count != 1)} from {names[keys[target.index]]} to {names[keys[root.index]]}"
     largest = sorted(found, key=lambda path: -abs(path.share))[:TOLD]
     graph = replace(graph, notes=(*graph.notes, counted, *(f"{percent(p.share)}: {_short(p.text)}" for p in largest)))
     picture = drawn(fold(graph, limit=limit), graph, direction, show)
@@ -214,7 +216,9 @@ def _push(node, tangents, cotangent):
                 total = total + ops.sum(ct * tangents[p.index])
     if not isinstance(total, Tensor) or total._node is None:
         return np.zeros(node.shape)
-    total.backward()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of what is infinite
+        total.backward()
     return np.where(cotangent == 0, 0.0, g.grad.data)  # through what is not used nothing flows, be it infinite
 
 

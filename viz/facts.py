@@ -200,7 +200,7 @@ def _answers(value, root, operations, tensors):
     """{index: array} for every node whose value is known: kept by its own or another rule, noted by `watch`, in
     `params`, or computed again from such."""
     if isinstance(value, Value):
-        return {}
+        return {node.index: node.data for o in operations for node in (o, *(source for _, source in o.sources()))}
     known = {index: tensor._data for index, tensor in tensors.items()}
     current = {index for index, tensor in tensors.items() if getattr(tensor._node, "changed", 0) < root.index}
     fresh = {index: known[index] for index in known if index in current or tensors[index]._node.op is not None}

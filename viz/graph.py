@@ -1,7 +1,7 @@
 """The recorded graph as a picture: what a Tensor or a Value was computed from.
 
-`record` reads the engine's nodes into a `Graph`, plain data; `fold` makes it small enough to be read; `dot` writes it in
-the language of Graphviz, `page` as a page of HTML. Names in a picture are numbers in order of creation, so that the
+`record` reads the engine's nodes into a `Graph`, plain data; `fold` makes it small enough to be read; `dot` writes it
+in the language of Graphviz, `page` as a page of HTML. Names in a picture are numbers in order of creation, so that the
 same graph gives the same bytes.
 """
 

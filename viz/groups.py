@@ -58,7 +58,7 @@ def by_line(nodes, ticks):
             found[-1][1].append(ticks[tick])
         before = where
     if not found:
-        raise ValueError("graph: the lines of these operations are not known; build the graph within `with viz.watch():`")
+        raise ValueError("graph: no line of these operations is known; build the graph within `with viz.watch():`")
     return found
 
 

@@ -5,7 +5,7 @@ import html
 from . import render
 from .dot import dot
 from .fold import LIMIT, fold
-from .text import PLAIN
+from .text import PLAIN, SHOW
 
 __all__ = ["PAGE", "Drawn", "Picture", "drawn", "picture"]
 
@@ -59,6 +59,9 @@ def picture(recorded, direction="TB", depth=None, limit=LIMIT, repeats=None, sho
     """The picture of a recorded Graph; the arguments are those of `viz.graph`."""
     if direction not in ("TB", "LR"):
         raise ValueError(f"graph: direction is 'TB' or 'LR', not {direction!r}")
+    for name in show:
+        if name not in SHOW:
+            raise ValueError(f"graph: show names some of {', '.join(map(repr, SHOW))}, not {name!r}")
     return drawn(fold(recorded, depth, limit, repeats), recorded, direction, show)
 
 

@@ -60,7 +60,7 @@ def contents(group):
 
 
 def statistics(stats, whole=False):
-    """'0.1 ± 1, -2.1 … 3.4' and what else there is to be said; of whole numbers, indices and labels, the range alone."""
+    """'0.1 ± 1, -2.1 … 3.4' and what else there is to say; of whole numbers, as indices and labels, the range."""
     if stats.nan or stats.inf:
         yield ", ".join(f"{n:,} {kind}" for n, kind in ((stats.nan, "nan"), (stats.inf, "inf")) if n)
     if math.isfinite(stats.mean):

@@ -53,9 +53,9 @@ class Send:
     after: float | tuple | Stats
 
     def __str__(self):
-        before = "" if self.before is None else f"{_text(self.before)} + "
-        total = f" = {_text(self.after)}" if before else ""
-        return f"{self.argument}: {self.rule} = {_text(self.sent)}, so {self.name} gets {before}{_text(self.sent)}{total}"
+        sent = _text(self.sent)
+        total = sent if self.before is None else f"{_text(self.before)} + {sent} = {_text(self.after)}"
+        return f"{self.argument}: {self.rule} = {sent}, so {self.name} gets {total}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +72,22 @@ class Step:
 
 
 class Trace(Drawn):
-    """A backward pass: `steps`, and a picture of them. An .svg of it moves, an .html goes through it step by step."""
+    """A backward pass: `steps`, and a picture of them. An .svg of it moves, an .html goes through it step by step.
 
-    def __init__(self, steps, start, graph, direction, show):
-        self.steps, self.start, self.graph, self.recorded, self.direction = steps, start, graph, graph, direction
-        self.source = dot(graph, direction, show)
+    start: (key, name, gradient) of the root. gradients: {key: [(step from which on, gradient)]}, step 0 the start's.
+    fires: {key of an operation: its step}.
+    """
+
+    def __init__(self, start, steps, graph, direction, show):
+        self.start, self.steps = start, steps
+        self.gradients = {start[0]: [(0, start[2])]}
+        for i, step in enumerate(steps, 1):
+            for send in step.sends:
+                self.gradients.setdefault(send.to, []).append((i, send.after))
+        self.fires = {step.key: i for i, step in enumerate(steps, 1)}
+        nodes = tuple(_widest(node, self.gradients.get(node.key)) for node in graph.nodes)
+        self.graph = self.recorded = replace(graph, nodes=nodes)
+        self.direction, self.source = direction, dot(self.graph, direction, show)
 
     def __len__(self):
         return len(self.steps)
@@ -96,12 +107,16 @@ class Trace(Drawn):
 
     def page(self):
         """A page of HTML with the picture and its steps, gone through by buttons, by the arrow keys, or by itself."""
-        steps = "".join(_item(step) for step in self.steps)
         svg = self.animated(captions=False).partition("?>")[2]
-        return PAGE.format(svg=svg, steps=steps, seconds=SECONDS, many=len(self.steps), start=html.escape(self.start))
+        steps = "".join(map(_item, self.steps))
+        return PAGE.format(svg=svg, steps=steps, seconds=SECONDS, many=len(self.steps), start=html.escape(self.begin()))
+
+    def begin(self):
+        """What the first picture shows."""
+        return f"The gradient of {self.start[1]} by itself is {_text(self.start[2])}."
 
 
-def trace(value, params=None, *, level=None, direction="LR", show=PLAIN):
+def trace(value, params=None, *, level="operation", direction="LR", show=PLAIN):
     """The backward pass from one number, step by step: which operation fires, by which rule, and what changes.
 
     The arguments are those of `viz.graph`. Neither `grad` nor the graph changes.
@@ -121,32 +136,37 @@ def trace(value, params=None, *, level=None, direction="LR", show=PLAIN):
         raise ValueError(f"trace: a backward pass starts from one number, this tensor has shape {root.shape}")
     many = len(operations(root, "trace"))
     if many > STEPS:
-        raise ValueError(f"trace: {many:,} operations are too many to follow; trace a smaller expression, up to {STEPS}")
-    graph, keys = read(value, params, level or "operation", gradients=False)
-    answers = {f"{node.key[:-1]}": node.key for node in graph.nodes if node.kind == "value"}
-    keys = {index: answers.get(key, key) for index, key in keys.items()}
-    names = {node.key: node.name or node.op for node in graph.nodes}
-    names |= {answer: names[answer] or names[key] for key, answer in answers.items()}
-    steps, now = [], {}
+        raise ValueError(f"trace: {many:,} operations are too many to follow; trace up to {STEPS}")
+    graph, keys = read(value, params, level, gradients=False)
+    shown = _shown(graph, keys)
     seed = 1.0 if isinstance(value, Value) else np.ones(root.shape, root.dtype)
-    history = {keys[root.index]: [(0, _fields(seed))]}
+    start = (*shown[root.index], _fields(seed))
+    return Trace(start, tuple(_steps(root, seed, keys, shown)), graph, direction, show)
+
+
+def _shown(graph, keys):
+    """{index: (key, name) of the node that shows the gradient of one of the engine's}."""
+    nodes = {node.key: node for node in graph.nodes}
+    values = {edge.source: edge.target for edge in graph.edges if nodes[edge.target].kind == "value"}
+    shown = {}
+    for index, key in keys.items():
+        node, value = nodes[key], nodes[values.get(key, key)]
+        shown[index] = value.key, value.name or node.op
+    return shown
+
+
+def _steps(root, seed, keys, shown):
+    """The steps of the backward pass from `root`."""
+    now = {}  # the gradients by index
     for node, g, pairs in backward(root, seed):
-        if node.op is None:
-            continue
         sends = []
         for i, source, ct in pairs:
-            before, to = now.get(source.index), keys[source.index]
-            now[source.index] = ct if before is None else before + ct
-            told = None if before is None else _fields(before)
-            sends.append(Send(to, names[to], *formula(node.op, i), _fields(ct), told, _fields(now[source.index])))
-            history.setdefault(to, []).append((len(steps) + 1, sends[-1].after))
-        steps.append(Step(keys[node.index], names[keys[node.index]], _fields(g), tuple(sends)))
-    root_name = names[keys[root.index]]
-    graph = replace(graph, nodes=tuple(_widest(node, history.get(node.key)) for node in graph.nodes))
-    made = Trace(tuple(steps), f"Begin: the gradient of {root_name} by itself is 1.", graph, direction, show)
-    made.history = {key: [(at, _line(x)) for at, x in values] for key, values in history.items()}
-    made.fired = {step.key if step.key not in answers.values() else step.key[:-1]: i + 1 for i, step in enumerate(steps)}
-    return made
+            before = now.get(source.index)
+            now[source.index] = after = ct if before is None else before + ct
+            told = [None if x is None else _fields(x) for x in (ct, before, after)]
+            sends.append(Send(*shown[source.index], *formula(node.op, i), *told))
+        if node.op is not None:
+            yield Step(keys[node.index], shown[node.index][1], _fields(g), tuple(sends))
 
 
 def _fields(x):
@@ -169,21 +189,23 @@ def _widest(node, values):
     if not values:
         return replace(node, grad=None, flow=None)
     widest = max((x for _, x in values), key=lambda x: len(_line(x)))
-    return replace(node, **({"flow": widest, "grad": None} if isinstance(widest, Stats) else {"grad": widest, "flow": None}))
+    few = not isinstance(widest, Stats)
+    return replace(node, grad=widest if few else None, flow=None if few else widest)
 
 
 # ----- rules as text -----
 
 
-PAGES = Path(__file__).parents[1] / "docs" / "vjps.md"  # installed with the package
+DOCS = Path(__file__).parents[1] / "docs" / "vjps.md"  # installed with the package
 ENTRY = re.compile(r"^### `(\w+)`\n\n((?:    .+\n)+)", re.MULTILINE)
 
 
 @functools.cache
 def _entries():
     """{name of an operation: [(argument, formula)] of its rules} as docs/vjps.md has them."""
-    text = PAGES.read_text(encoding="utf-8") if PAGES.exists() else ""
-    return {name: [line.strip().split(": ", 1) for line in lines.splitlines()[1:]] for name, lines in ENTRY.findall(text)}
+    text = DOCS.read_text(encoding="utf-8") if DOCS.exists() else ""
+    rules = {name: lines.splitlines()[1:] for name, lines in ENTRY.findall(text)}
+    return {name: [line.strip().split(": ", 1) for line in lines] for name, lines in rules.items()}
 
 
 def formula(op, i):
@@ -238,13 +260,14 @@ class _Animation:
         self.made, self.root = made, ElementTree.fromstring(svg)
         self.end = len(made.steps) + 1 + REST
         groups = {group.get("id"): group for group in self.root.iter(f"{{{SVG}}}g") if group.get("id")}
-        for key, values in made.history.items():
+        for key, values in made.gradients.items():
+            values = [(at, _line(x)) for at, x in values]
             for group in (group for name, group in groups.items() if name.partition("_")[0] == key):
                 self._gradients(group, values)
-        for key, at in made.fired.items():
+        for key, at in made.fires.items():
             self._flash(groups.get(key), at)
         for edge in made.graph.edges:
-            at = made.fired.get(edge.target)
+            at = made.fires.get(edge.target)
             if at and edge.source in {send.to for send in made.steps[at - 1].sends}:
                 self._flash(groups.get(f"{edge.source}-{edge.target}-{edge.argument}"), at)
         if captions:
@@ -268,50 +291,49 @@ class _Animation:
     def _between(self, element, start, end):
         """Shows an element from one step to another; where nothing moves, what is left at the end shows."""
         element.set("visibility", "visible" if end >= self.end else "hidden")
-        values = [(0, "hidden"), (start, "visible"), (end, "hidden")]
-        values = [pair for i, pair in enumerate(values) if not (pair[0] >= self.end or (i == 0 and start == 0))]
+        values = [(0, "hidden")] * (start > 0) + [(start, "visible")] + [(end, "hidden")] * (end < self.end)
         self._animate(element, "visibility", [v for _, v in values], [t for t, _ in values])
 
     def _gradients(self, group, values):
         """The line of a node that tells its gradient becomes one for every value it has."""
         middle = _middle(group)
+        ends = [start for start, _ in values[1:]] + [self.end]
         for parent in list(group.iter()):
-            for old in [child for child in parent if (child.text or "").replace("\xa0", " ").startswith("grad ")]:
-                if old.tag != f"{{{SVG}}}text":
+            for at, old in enumerate(list(parent)):
+                if old.tag != f"{{{SVG}}}text" or not (old.text or "").replace("\xa0", " ").startswith("grad "):
                     continue
-                at = list(parent).index(old)
                 parent.remove(old)
-                ends = [start for start, _ in values[1:]] + [self.end]
-                given = {name: old.get(name) for name in old.keys() if name not in ("textLength", "lengthAdjust")}
-                given |= {"x": middle or given["x"], "text-anchor": "middle" if middle else given["text-anchor"]}
-                for (start, line), end in reversed(list(zip(values, ends, strict=True))):
+                given = {name: old.get(name) for name in old.attrib if name not in ("textLength", "lengthAdjust")}
+                given |= {"x": middle, "text-anchor": "middle"} if middle else {}
+                for i, ((start, line), end) in enumerate(zip(values, ends, strict=True)):
                     new = ElementTree.Element(f"{{{SVG}}}text", given)
                     new.text, new.tail = line, "\n"
                     self._between(new, start, end)
-                    parent.insert(at, new)
+                    parent.insert(at + i, new)
 
     def _flash(self, group, at):
         """A node or an edge has the colour of what fires during one step."""
         for shape in group.iter() if group is not None else ():
             name = shape.tag.rpartition("}")[2]
             if name in ("path", "polygon", "ellipse", "rect") and shape.get("stroke", "none") != "none":
-                before = [(0, "stroke", shape.get("stroke"), FIRES), (0, "stroke-width", shape.get("stroke-width", "1"), "4")]
-                for _, attribute, usual, fires in before:
+                for attribute, fires in (("stroke", FIRES), ("stroke-width", "4")):
+                    usual = shape.get(attribute, "1")
                     self._animate(shape, attribute, [usual, fires, usual], [0, at, at + 1])
 
     def _captions(self):
         """What happens in each step, as text below the picture, for which there is room."""
-        told = [[self.made.start], *(str(step).splitlines() for step in self.made.steps)]
+        told = [[self.made.begin()], *(str(step).splitlines() for step in self.made.steps)]
         left, top, width, height = map(float, self.root.get("viewBox").split())
         wide = max(width, 2 * MARGIN + max(len(line) for lines in told for line in lines) * 7.3)
         tall = height + 2 * MARGIN + LINE * max(map(len, told))
         self.root.set("viewBox", f"{left:.2f} {top:.2f} {wide:.2f} {tall:.2f}")
         self.root.set("width", f"{math.ceil(wide)}pt")
         self.root.set("height", f"{math.ceil(tall)}pt")
-        sheet = {"x": f"{left:.2f}", "y": f"{top:.2f}", "width": f"{wide:.2f}", "height": f"{tall:.2f}", "fill": "white"}
+        sheet = {"x": f"{left:.2f}", "y": f"{top:.2f}", "width": "100%", "height": "100%", "fill": "white"}
         self.root.insert(0, ElementTree.Element(f"{{{SVG}}}rect", sheet))
         for i, lines in enumerate(told):
-            group = ElementTree.SubElement(self.root, f"{{{SVG}}}g", {"font-family": "Courier,monospace", "font-size": "12"})
+            font = {"font-family": "Courier,monospace", "font-size": "12"}
+            group = ElementTree.SubElement(self.root, f"{{{SVG}}}g", font)
             group.tail = "\n"
             for j, line in enumerate(lines):
                 y = top + height + MARGIN + LINE * (j + 1)
@@ -327,6 +349,8 @@ def _middle(group):
     for shape in group.iter():
         if shape.get("cx"):
             return shape.get("cx")
+        if shape.get("width"):
+            return f"{float(shape.get('x')) + float(shape.get('width')) / 2:.2f}"
         numbers = re.findall(r"-?[\d.]+", shape.get("points") or shape.get("d") or "")
         if numbers:
             across = list(map(float, numbers[::2]))
@@ -339,7 +363,8 @@ def _middle(group):
 
 def _item(step):
     sends = "".join(f"<br><code>{html.escape(str(send))}</code>" for send in step.sends)
-    return f"<li tabindex=0><b>{html.escape(step.name)}</b> fires, <code>g = {html.escape(_text(step.gradient))}</code>{sends}</li>\n"
+    g = html.escape(_text(step.gradient))
+    return f"<li tabindex=0><b>{html.escape(step.name)}</b> fires, <code>g = {g}</code>{sends}</li>\n"
 
 
 PAGE = """<!doctype html>
