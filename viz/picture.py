@@ -9,7 +9,7 @@ from .text import PLAIN, SHOW
 
 __all__ = ["PAGE", "Drawn", "Picture", "drawn", "picture"]
 
-PAGE = 12_000  # nodes: so many an .html has, which folds them itself
+PAGE = 30_000  # nodes: so many an .html has, which folds them itself; of more it has what they fold to
 
 
 class Drawn:

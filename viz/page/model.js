@@ -1,7 +1,8 @@
 // What is in the graph, and what of it can be seen: groups are open or folded, a folded one is a single box.
 // A *thing* is a node, 0 ... n-1, or the group number g as n + g.
 
-const START = 120; // boxes: so many are seen at first, if groups can be folded
+const START = 120; // boxes: so many are seen at first, if groups can be folded,
+const MOST = 5000; // and so many if all is to be unfolded: more take a browser long, and show nothing
 
 class Model {
   constructor({ texts, boxes, arrows, frames }) {
@@ -35,8 +36,9 @@ class Model {
     for (const frame of this.frames) frame.depth = frame.outer < 0 ? 0 : this.frames[frame.outer].depth + 1;
   }
 
-  /** Opens the outer groups first, as long as no more than `most` boxes are seen. */
+  /** Folds all groups, then opens the outer ones first, as long as no more than `most` boxes are seen. */
   openSome(most) {
+    this.open.fill(false);
     let seen = this.boxes.filter(({ group }) => group < 0).length + this.frames.filter(({ outer }) => outer < 0).length;
     const byDepth = this.frames.map((_, g) => g).sort((a, b) => this.frames[a].depth - this.frames[b].depth || a - b);
     for (const g of byDepth) {
@@ -45,10 +47,6 @@ class Model {
       this.open[g] = true;
       seen += contents - 1;
     }
-  }
-
-  setAll(open) {
-    this.open.fill(open);
   }
 
   isGroup(thing) {

@@ -186,8 +186,10 @@ class Page {
     this.follow(this.current);
   }
 
-  setAll(open) {
-    this.model.setAll(open);
+  openSome(most) {
+    this.model.openSome(most);
+    const folded = most && this.model.open.includes(false);
+    find("found").value = folded ? "some groups stay folded: there is too much in them" : "";
     this.draw();
     this.view.fit(this.picture.size, false);
     this.tell();
@@ -234,8 +236,8 @@ class Page {
 
   listenToButtons() {
     const actions = {
-      unfold: () => this.setAll(true),
-      fold: () => this.setAll(false),
+      unfold: () => this.openSome(MOST),
+      fold: () => this.openSome(0),
       in: () => this.view.zoom(STEP),
       out: () => this.view.zoom(1 / STEP),
       fit: () => this.view.fit(this.picture.size),
