@@ -129,9 +129,9 @@ class Picture {
   }
 
   /** The label of an edge beside its end, on the side where no other end is. */
-  drawLabel({ label, to }, [x, y]) {
-    const first = x < this.boxes.get(this.seen.things[to]).x;
-    const place = { x: first ? x - 4 : x + 4, y: y - 6, "text-anchor": first ? "end" : "start", class: "label" };
+  drawLabel({ label, to, width }, [x, y]) {
+    const first = x < this.boxes.get(this.seen.things[to]).x, away = 3 + width;
+    const place = { x: first ? x - away : x + away, y: y - 6, "text-anchor": first ? "end" : "start", class: "label" };
     return element("text", place, label);
   }
 
