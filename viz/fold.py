@@ -11,7 +11,7 @@ from collections import Counter
 
 import numpy as np
 
-from .data import Edge, Graph, Group, Node, children, replace
+from .data import Edge, Graph, Group, Node, children, replace, uncollected
 from .groups import totals
 
 __all__ = ["LIMIT", "fold", "folded", "merged", "spread"]
@@ -23,16 +23,17 @@ PARTS = 24  # nodes that operations without any structure are cut into
 RANKS = 50  # ranks, for each node of the limit, that edges may be long in all: Graphviz's time grows with their length
 
 
+@uncollected
 def fold(graph, depth=None, limit=LIMIT, repeats=None):
     """The graph as it is drawn.
 
     depth:   groups inside so many others are folded: 0 folds the outermost ones.
     limit:   of more nodes than these the innermost groups are folded, level by level, then whatever there is.
-    repeats: whether what repeats is folded to one; None: where there are more nodes than `limit`.
+    repeats: whether what repeats is folded to one; None: where there are more nodes than `limit`, if half goes.
     """
     before, large = graph, _too_large(graph, limit)
     if repeats or (repeats is None and large):
-        graph = merged(graph)
+        graph = merged(graph, least=0 if repeats else len(graph.nodes) // 2)
     if depth is not None:
         graph = folded(graph, {key for key, level in _levels(graph, ("repeat",)).items() if level >= depth})
     while _too_large(graph, limit) and graph.groups:
@@ -63,9 +64,13 @@ def _levels(graph, transparent=()):
 # ----- what repeats -----
 
 
-def merged(graph):
-    """The graph in which every repetition is one round of it, in a group with the count of the rounds."""
-    return _Merging(graph).result()
+def merged(graph, least=0):
+    """The graph in which every repetition is one round of it, in a group with the count of the rounds.
+
+    least: the graph as it is where not so many nodes become one with others.
+    """
+    merging = _Merging(graph)
+    return merging.result() if len(merging.same) > least else graph
 
 
 class _Merging:
@@ -80,10 +85,6 @@ class _Merging:
         self.nodes = {node.key: node for node in graph.nodes}
         self.groups = {group.key: group for group in graph.groups}
         self.below = children(graph.groups)
-        self.reads, self.readers = {}, {}
-        for edge in graph.edges:
-            self.reads.setdefault(edge.target, []).append(edge.source)
-            self.readers.setdefault(edge.source, []).append(edge.target)
         self.same, self.moved, self.places, self.signs, self.symbols = {}, {}, {}, {}, {}
         self.repeats = []  # (key, the group it is in, rounds, the items of the first round)
         self.items = self._items()
@@ -157,6 +158,10 @@ class _Merging:
 
     def _identify_values(self):
         """What rounds read of their own becomes one, argument by argument."""
+        self.reads, self.readers = {}, {}
+        for edge in self.graph.edges:
+            self.reads.setdefault(edge.target, []).append(edge.source)
+            self.readers.setdefault(edge.source, []).append(edge.target)
         for other in [key for key in self.same if key in self.nodes]:
             first = self._representative(other)
             for a, b in zip(self.reads.get(first, ()), self.reads.get(other, ()), strict=False):
@@ -171,8 +176,6 @@ class _Merging:
         return len({self._representative(reader) for reader in self.readers[key]}) == 1
 
     def result(self):
-        if not self.repeats:
-            return self.graph
         self._identify_values()
         members = {}
         for node in self.graph.nodes:
@@ -183,7 +186,7 @@ class _Merging:
         for key, nodes in members.items():  # and what they alone read beside them
             if len(nodes) > 1 and nodes[0].kind not in ("operation", "value"):
                 place[key] = place[self._representative(self.readers[nodes[0].key][0])]
-        nodes = tuple(replace(_one(nodes), group=place[key]) for key, nodes in members.items())
+        nodes = tuple(_placed(_one(nodes), place[key]) for key, nodes in members.items())
         edges = self._edges({node.key: i for i, node in enumerate(nodes)})
         graph = Graph(nodes, edges, self._representative(self.graph.root), self._groups(), self.graph.notes)
         return totals(graph)
@@ -270,6 +273,10 @@ def _alike(a, b):
     return a.kind == b.kind and a.kind not in ("operation", "value") and (a.shape, a.dtype) == (b.shape, b.dtype)
 
 
+def _placed(node, group):
+    return node if node.group == group else replace(node, group=group)
+
+
 def _one(nodes):
     """The node that stands for these."""
     if len(nodes) == 1:
@@ -328,30 +335,29 @@ def together(names):
 
 def folded(graph, keys):
     """The graph with these groups, and all that is in them, as one node each."""
-    groups = {group.key: group for group in graph.groups}
-    into = {}  # key of a group: the outermost folded one around it
+    into = {None: None}  # key of a group: the outermost folded one around it
     for group in graph.groups:  # the outer first
-        into[group.key] = into.get(group.parent) or (group.key if group.key in keys else None)
-    if not any(into.values()):
-        return graph
-    place, members = {}, {}
+        into[group.key] = into[group.parent] or (group.key if group.key in keys else None)
+    groups = {group.key: group for group in graph.groups if group.key in keys}
+    place = {node.key: into[node.group] for node in graph.nodes if into[node.group]}
+    left = tuple(group for group in graph.groups if not into[group.key])
+    return _joined(replace(graph, groups=left), place, groups)
+
+
+def _joined(graph, place, groups):
+    """The graph with the nodes of `place`, {key: key of a group}, as one for each group."""
+    members = {}
     for node in graph.nodes:
-        place[node.key] = into.get(node.group) or node.key
-        members.setdefault(place[node.key], []).append(node)
+        members.setdefault(place.get(node.key, node.key), []).append(node)
     nodes = tuple(_group_node(groups[key], nodes) if key in groups else nodes[0] for key, nodes in members.items())
     found = {}
     for edge in graph.edges:
-        source, target = place[edge.source], place[edge.target]
+        source, target = place.get(edge.source, edge.source), place.get(edge.target, edge.target)
         if source != target:
-            argument = edge.argument if target == edge.target else 0
+            argument = 0 if target in groups else edge.argument
             found.setdefault((source, target, argument, edge.carried), []).append(edge)
-    return replace(
-        graph,
-        nodes=nodes,
-        edges=tuple(_edge(key, edges) for key, edges in found.items()),
-        root=place[graph.root],
-        groups=tuple(group for group in graph.groups if not into[group.key]),
-    )
+    edges = tuple(_edge(key, edges) for key, edges in found.items())
+    return replace(graph, nodes=nodes, edges=edges, root=place.get(graph.root, graph.root))
 
 
 def _group_node(group, nodes):
@@ -381,22 +387,21 @@ def _parts(graph, most):
     """The graph with its operations, in order of creation, as so many parts, whatever they are."""
     computed = [node for node in graph.nodes if _computed(node)]
     size = math.ceil(len(computed) / most)
-    part, sums, before = {}, {}, 0
-    for i, node in enumerate(computed):
-        part[node.key] = key = f"p{i // size + 1}"
-        sums.setdefault(key, Counter()).update(_counts(node))
+    place = {node.key: f"p{i // size + 1}" for i, node in enumerate(computed)}
     for edge in graph.edges:  # what operations read is in the part of the first
-        part.setdefault(edge.source, part[edge.target])
-    groups = []
+        place.setdefault(edge.source, place[edge.target])
+    sums = {key: Counter() for key in place.values()}
     for node in graph.nodes:
-        if node.kind == "leaf":
-            sums[part[node.key]].update(_counts(node))
+        if _computed(node) or node.kind == "leaf":
+            counts = sums[place[node.key]]
+            for name, n in _counts(node).items():
+                counts[name] += n
+    groups, before = {}, 0
     for key, counts in sums.items():
         name = f"operations {before + 1:,} … {before + counts['operations']:,}"
         before += counts["operations"]
-        groups.append(Group(key, "part", name, **counts))
-    nodes = tuple(replace(node, group=part[node.key]) for node in graph.nodes)
-    return folded(replace(graph, nodes=nodes, groups=tuple(groups)), set(sums))
+        groups[key] = Group(key, "part", name, **counts)
+    return _joined(replace(graph, groups=()), place, groups)
 
 
 def _counts(node):

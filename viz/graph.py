@@ -5,13 +5,11 @@ in the language of Graphviz, `page` as a page of HTML. Names in a picture are nu
 same graph gives the same bytes.
 """
 
-import contextlib
-import gc
 from pathlib import Path
 
 from .data import Graph
 from .fold import LIMIT
-from .picture import Drawn, drawn, picture
+from .picture import Drawn, drawn, paged, picture
 from .record import record
 from .render import SUFFIXES, write
 from .render import render as _render
@@ -40,20 +38,7 @@ def graph(
     It is a graphviz.Digraph where that package is installed, with `.graph`, the Graph that it shows, and `.source`, the
     same as DOT. Draw before `backward`, which frees the graph, or after `backward(retain_graph=True)`.
     """
-    with _no_collection():
-        return picture(record(value, params, level, gradients), direction, depth, limit, repeats, show)
-
-
-@contextlib.contextmanager
-def _no_collection():
-    """Python's collector of cycles rests: a million nodes make none, and it would look through them all many times."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+    return picture(record(value, params, level, gradients), direction, depth, limit, repeats, show)
 
 
 def render(value, path, params=None, **options):
@@ -62,15 +47,19 @@ def render(value, path, params=None, **options):
     params and options are those of `graph`. A Graph and DOT source are drawn too.
     """
     path = Path(path)
-    if path.suffix.lower() not in (*SUFFIXES, ".html"):
+    suffix = path.suffix.lower()
+    if suffix not in (*SUFFIXES, ".html"):
         known = ", ".join((*SUFFIXES, ".html"))
         raise ValueError(f"cannot render to '{path}': its suffix must be one of {known}")
     if isinstance(value, Graph):
         value = drawn(value, value)
     if not isinstance(value, Drawn) and not hasattr(value, "source"):
+        if suffix == ".html":  # which is folded by itself, and not as the other pictures are
+            level, gradients = options.pop("level", None), options.pop("gradients", None)
+            return write(path, paged(record(value, params, level, gradients), **options).encode())
         value = graph(value, params, **options)
     elif params is not None or options:
         raise TypeError("render: a picture is drawn as it is; give params and options to viz.graph")
     if isinstance(value, Drawn):
-        return write(path, value.draw(path.suffix.lower()[1:]))
+        return write(path, value.draw(suffix[1:]))
     return _render(value.source, path)

@@ -74,13 +74,11 @@ def grouped(graph, groups, outside=()):
     readers = {}
     for edge in graph.edges:
         readers.setdefault(edge.source, []).append(of.get(edge.target))
-    nodes = []
-    for node in graph.nodes:
-        place = of.get(node.key)
+    for node in graph.nodes:  # changed, not replaced: they were made for this
+        node.group = of.get(node.key)
         if node.kind != "operation" and node.name not in outside and node.key in readers:
-            place = _common(readers[node.key], parents)
-        nodes.append(replace(node, group=place) if place else node)
-    return totals(replace(graph, nodes=tuple(nodes), groups=tuple(group for group, _ in groups)))
+            node.group = _common(readers[node.key], parents)
+    return totals(replace(graph, groups=tuple(group for group, _ in groups)))
 
 
 def _common(places, parents):

@@ -7,7 +7,7 @@ from .dot import dot
 from .fold import LIMIT, fold
 from .text import PLAIN, SHOW
 
-__all__ = ["PAGE", "Drawn", "Picture", "drawn", "picture"]
+__all__ = ["PAGE", "Drawn", "Picture", "drawn", "paged", "picture"]
 
 PAGE = 30_000  # nodes: so many an .html has, which folds them itself; of more it has what they fold to
 
@@ -43,9 +43,7 @@ class Drawn:
 
     def page(self):
         """The self-contained page: to be folded, searched and followed."""
-        from .page import page
-
-        return page(fold(self.recorded, limit=PAGE))
+        return paged(self.recorded)
 
 
 class Picture(Drawn):
@@ -57,12 +55,24 @@ class Picture(Drawn):
 
 def picture(recorded, direction="TB", depth=None, limit=LIMIT, repeats=None, show=PLAIN):
     """The picture of a recorded Graph; the arguments are those of `viz.graph`."""
+    _check(direction, show)
+    return drawn(fold(recorded, depth, limit, repeats), recorded, direction, show)
+
+
+def paged(recorded, direction="TB", depth=None, limit=PAGE, repeats=None, show=PLAIN):
+    """The page of a recorded Graph; the arguments are those of `viz.graph`. It has its direction from its reader."""
+    from .page import page
+
+    _check(direction, show)
+    return page(fold(recorded, depth, limit, repeats), show=show)
+
+
+def _check(direction, show):
     if direction not in ("TB", "LR"):
         raise ValueError(f"graph: direction is 'TB' or 'LR', not {direction!r}")
     for name in show:
         if name not in SHOW:
             raise ValueError(f"graph: show names some of {', '.join(map(repr, SHOW))}, not {name!r}")
-    return drawn(fold(recorded, depth, limit, repeats), recorded, direction, show)
 
 
 def drawn(graph, recorded, direction="TB", show=PLAIN):

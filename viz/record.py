@@ -9,7 +9,7 @@ import numpy as np
 
 from ..autograd import Tensor, Value
 from ..autograd.tree import flatten
-from .data import Edge, Graph, Node
+from .data import Edge, Graph, Node, uncollected
 from .facts import Facts
 from .groups import by_line, by_module, grouped, with_values
 
@@ -26,6 +26,7 @@ def record(value, params=None, level=None, gradients=None):
     return read(value, params, level, gradients)[0]
 
 
+@uncollected
 def read(value, params=None, level=None, gradients=None):
     """(the Graph, {index of one of the engine's nodes: its key})."""
     if level not in (None, *LEVELS):
@@ -157,7 +158,8 @@ class _Reader:
     def operation(self, node):
         """Adds an operation, after those it reads."""
         operands = list(_operands(node))
-        sources = [self.value(operand) for _, operand in operands]
+        keys = self.keys
+        sources = [keys.get(id(operand)) or self.value(operand) for _, operand in operands]
         key = self._add(node, "operation", op=node.op.name, detail=_detail(node), where=_where(node))
         flows = iter(self.facts.flows.get(node.index, ()))
         for source, (i, operand) in zip(sources, operands, strict=True):
