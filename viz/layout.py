@@ -42,7 +42,7 @@ def layout(sizes, edges, within=None, outer=(), heads=(), direction="TB"):
 
     within: for each node the group it is in, -1 for none. outer: for each group the one around it, which stands
             before it. heads: for each group the (width, height) of its heading.
-    An edge from a later node to an earlier one may not be in the way of others: it goes upwards.
+    An edge from a later node to an earlier one has no say in what is above what: it may go upwards.
     """
     within = within or [-1] * len(sizes)
     if direction == "TB":

@@ -171,6 +171,17 @@ def test_groups_fold_and_unfold(opened):
 
 
 @needs_browser
+def test_a_group_unfolds_one_level(opened):
+    """What is in it stays folded; the first box in it is followed."""
+    opened.click("#fold")
+    opened.press("/", *"sequential", "Enter", "Escape", "Enter")
+
+    assert {"▸ 0", "▸ 1", "▸ 2"} <= set(boxes(opened)) and "tanh" not in boxes(opened)
+    assert current(opened) == "▸ 0"
+    assert opened.told == []
+
+
+@needs_browser
 def test_a_search_unfolds_what_it_finds(opened):
     """By the keyboard alone: `/`, the name, Enter, Enter again for the next, Escape."""
     opened.click("#fold")

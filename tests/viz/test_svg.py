@@ -17,17 +17,18 @@ from mytorch.viz.svg import curve, svg
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-@pytest.fixture
-def bare(tmp_path, monkeypatch):
-    """A machine with neither a dot, nor the wheel with one, nor the graphviz package."""
+@pytest.fixture(params=["with the graphviz package", "without it"])
+def bare(request, tmp_path, monkeypatch):
+    """A machine with neither a dot nor the wheel with one, with and without the package that would call it."""
 
     def files(name):
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(metadata, "files", files)
-    monkeypatch.setitem(sys.modules, "graphviz", None)
-    monkeypatch.delitem(sys.modules, "mytorch.viz.digraph", raising=False)
+    if request.param == "without it":
+        monkeypatch.setitem(sys.modules, "graphviz", None)
+        monkeypatch.delitem(sys.modules, "mytorch.viz.digraph", raising=False)
 
 
 def loss():

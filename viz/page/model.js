@@ -53,6 +53,10 @@ class Model {
     return thing >= this.n;
   }
 
+  isOpen(thing) {
+    return this.isGroup(thing) && this.open[thing - this.n];
+  }
+
   of(thing) {
     return this.isGroup(thing) ? this.frames[thing - this.n] : this.boxes[thing];
   }
@@ -62,9 +66,10 @@ class Model {
     return this.isGroup(thing) ? this.of(thing).outer : this.of(thing).group;
   }
 
-  /** The box in which a thing is seen: itself, or the outermost folded group around it. */
+  /** The box in which a thing is seen: itself, or the outermost folded group around it; of an open group the first. */
   seenAs(thing) {
-    let seen = this.isGroup(thing) && this.open[thing - this.n] ? this.of(thing).first : thing;
+    if (this.isOpen(thing)) return this.seenAs(this.of(thing).first);
+    let seen = thing;
     for (let g = this.around(thing); g >= 0; g = this.frames[g].outer) if (!this.open[g]) seen = this.n + g;
     return seen;
   }

@@ -124,7 +124,8 @@ class Page {
 
   /** Gives every box and edge the classes of what it is to the current one and to the search. */
   mark() {
-    const found = new Set(this.matches.map((thing) => this.model.seenAs(thing))), kin = new Map();
+    const shut = this.matches.filter((thing) => !this.model.isOpen(thing));
+    const found = new Set(shut.map((thing) => this.model.seenAs(thing))), kin = new Map();
     for (const { arrow, path } of this.picture.edges) {
       const from = this.picture.seen.things[arrow.from], to = this.picture.seen.things[arrow.to];
       path?.classList.toggle("source", to === this.current);
@@ -155,6 +156,9 @@ class Page {
       if (!others.length) continue;
       parts.push(node("h3", told, { className: side === "source" ? "source" : "user" }), this.list(others));
     }
+    const thing = this.current, group = this.model.isGroup(thing);
+    const toggle = node("button", group ? "unfold" : "fold the group around it", { onclick: () => this.toggle(thing) });
+    if (group || this.model.around(thing) >= 0) parts.push(toggle);
     details.replaceChildren(...parts);
   }
 
@@ -181,7 +185,7 @@ class Page {
   setOpen(g, open) {
     const group = this.model.n + g;
     this.model.open[g] = open;
-    this.current = open ? this.model.of(group).first : group;
+    this.current = this.model.seenAs(group);
     this.draw(group);
     this.follow(this.current);
   }
