@@ -6,6 +6,7 @@ import re
 import pytest
 from pictures import KEPT, PICTURES
 
+
 @pytest.fixture(autouse=True)
 def one_graphviz(monkeypatch):
     """The wheel's, whatever the machine has."""
