@@ -59,7 +59,7 @@ def parts(graph, direction="TB", show=PLAIN):
     graph = spread(graph)
     attributes = {"rankdir": direction, **GRAPH, **(HASTE if _length(graph) > LENGTHY else {})}
     if graph.notes:
-        attributes |= {"label": "\\n".join(graph.notes), **TITLE}
+        attributes |= {"label": "\\n".join(map(_plain, graph.notes)), **TITLE}
     nodes = _cluster(None, children(graph.groups), _by_group(graph), _looks(graph, show), "\t")
     return {"graph": attributes, "node": NODE, "edge": EDGE}, [*nodes, *_edges(graph), *_below(graph)]
 
@@ -168,7 +168,11 @@ def _label(told, bold=True, end="<BR/>"):
         text = html.escape(line)
         text = f"<B>{text}</B>" if line.startswith("! ") else text
         rows.append(f'<FONT POINT-SIZE="10" COLOR="#444444">{text}</FONT>')
-    return f"<{end.join(rows)}{end if end != '<BR/>' else ''}>"
+    return Html(f"<{end.join(rows)}{end if end != '<BR/>' else ''}>")
+
+
+class Html(str):
+    """Text that is quoted by the angle brackets round it."""
 
 
 def _attributes(given):
@@ -176,7 +180,7 @@ def _attributes(given):
 
 
 def _quoted(value):
-    if value.startswith("<") and value.endswith(">"):
+    if isinstance(value, Html):
         return value
     return '"' + value.replace('"', '\\"') + '"'
 

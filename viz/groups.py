@@ -13,6 +13,7 @@ __all__ = ["by_line", "by_module", "grouped", "totals", "with_values"]
 def by_module(modules, ticks):
     """[(Group, the keys of the operations directly in it)]: a group for every call of a module.
 
+    Calls that other threads made of the same modules at the same time are not told apart.
     modules: {id: (path, module)}. ticks: {tick at which an operation was made: its key}, in order.
     """
     calls = [(first, -last, modules[who]) for first, last, who in list(engine.calls) if who in modules]

@@ -270,6 +270,16 @@ def test_every_label_is_in_the_picture():
         assert text in texts
 
 
+def test_an_operation_without_a_name_of_its_own_can_be_drawn():
+    """A lambda's is <lambda>, which is no HTML."""
+    f = mt.autograd.primitive(lambda x: x * 2)
+    mt.autograd.defvjp(f, lambda g, ans, x: 2 * g)
+    y = f(leaf(3))
+
+    assert "&lt;lambda&gt;" in viz.graph(y, show=())._repr_svg_()
+    assert "lambda" in viz.explain(f(y).sum(), y, {"<y>": y})._repr_svg_()
+
+
 def test_operations_and_values_look_different():
     """Operations are rounded, leaves and inputs have colours of their own, constants are dashed, the root is thick."""
     source = viz.graph(mt.sum(leaf(2) * np.ones(2) + 1)).source
