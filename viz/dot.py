@@ -9,6 +9,7 @@ from .text import PLAIN, THICK, THIN, contents, heading, hover, lines, percent, 
 
 __all__ = ["dot", "parts"]
 
+COMPUTED = ("operation", "value", "group")
 SPINE = "8"  # the weight of an edge between operations: they line up, and what they read stands at their side
 ORDERED = {"arctan2", "divide", "matmul", "power", "remainder", "setitem", "solve", "subtract", "where", "−", "÷", "**"}
 
@@ -60,7 +61,7 @@ def parts(graph, direction="TB", show=PLAIN):
     if graph.notes:
         attributes |= {"label": "\\n".join(graph.notes), **TITLE}
     nodes = _cluster(None, children(graph.groups), _by_group(graph), _looks(graph, show), "\t")
-    return {"graph": attributes, "node": NODE, "edge": EDGE}, [*nodes, *_edges(graph)]
+    return {"graph": attributes, "node": NODE, "edge": EDGE}, [*nodes, *_edges(graph), *_below(graph)]
 
 
 def _by_group(graph):
@@ -116,7 +117,7 @@ def _edges(graph):
             told.append(f"×{edge.count:,}")
         if told:
             given["label"] = f" {', '.join(told)} "
-        if source.kind in ("operation", "value", "group"):
+        if source.kind in COMPUTED:
             given["weight"] = SPINE
         if edge.flow is not None:
             given |= {"penwidth": str(width(edge.flow, most)), "tooltip": f"gradient norm {edge.flow:.4g}"}
@@ -125,6 +126,34 @@ def _edges(graph):
             given |= AGAINST if edge.share < 0 else {}
         given |= CARRIED if edge.carried else {}
         yield f"\t{edge.source} -> {edge.target} [{_attributes(given)}]"
+
+
+def _below(graph):
+    """Invisible edges that put what is read in a group below what comes into it from outside.
+
+    Else a weight stands beside the operations before its layer, their clusters overlap in height, and Graphviz has to
+    put them side by side: a staircase.
+    """
+    nodes = {node.key: node for node in graph.nodes}
+    around = {None: {None}}
+    for group in graph.groups:  # the outer first
+        around[group.key] = {group.key, *around[group.parent]}
+    reads = {}
+    for edge in graph.edges:
+        if not edge.carried:
+            reads.setdefault(edge.target, []).append(nodes[edge.source])
+    told = set()
+    for read in reads.values():
+        outside = [node for node in read if node.kind in COMPUTED]
+        for node in read:
+            told |= {
+                (before.key, node.key)
+                for before in outside
+                if node.kind not in COMPUTED and node.group not in around[before.group]
+            }
+    order = {node.key: i for i, node in enumerate(graph.nodes)}
+    for before, node in sorted(told, key=lambda pair: (order[pair[0]], order[pair[1]])):
+        yield f"\t{before} -> {node} [style=invis]"
 
 
 def _close(share, other):
