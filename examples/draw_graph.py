@@ -2,9 +2,9 @@
 
     python draw_graph.py [graph.svg]
 
-The suffix says the format: .svg, .png, .pdf, .html or .dot. Beside the first, the loss of a small network by its modules,
-stand value (a neuron of single numbers), explain (the paths from a weight to the loss, each with its share of the
-gradient) and trace (a backward pass, step by step: an .svg of it moves).
+The suffix says the format: .svg, .png, .pdf, .html or .dot. Beside the first, the loss of a small network by its
+modules, stand value (a neuron of single numbers), explain (the paths from a weight to the loss, each with its share of
+the gradient) and trace (a backward pass, step by step: an .svg of it moves).
 """
 
 import sys

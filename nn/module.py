@@ -6,10 +6,11 @@ set, and look into lists, tuples and dicts among them. So names, order and layou
 
 import numpy as np
 
-from ..autograd import Tensor, astype, tensor
-from ..autograd.graph import calls, clock
+from ..autograd import Tensor, astype, graph, tensor
 
 __all__ = ["Module", "Parameter", "functional_call"]
+
+calls, clock = graph.calls, graph.clock
 
 
 class Parameter(Tensor):

@@ -151,7 +151,7 @@ def _parameters(node):
 
 
 def uncollected(f):
-    """`f` with Python's collector of cycles at rest: a million nodes make none, and it looks through them many times."""
+    """`f` with Python's collector of cycles at rest: a million nodes make none, and it looks at them many times."""
 
     @functools.wraps(f)
     def resting(*args, **kwargs):

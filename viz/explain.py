@@ -64,8 +64,10 @@ def explain(loss, wrt, params=None, *, most=20, level=None, direction="TB", limi
     root, target = root_of(loss, "explain"), root_of(wrt, "explain")
     if root.size != 1:
         raise ValueError(f"explain: a gradient starts from one number, this tensor has shape {root.shape}")
+    if level == "scalar":
+        raise ValueError("explain: level is 'operation', 'module' or 'line', not 'scalar'")
     between = _between(root, target)
-    recorded, keys = read(loss, params, level if level != "scalar" else None, gradients=False)
+    recorded, keys = read(loss, params, level, gradients=False)
     flow = _Flow(*_exact(between, root, target))
     names = {node.key: node.name or node.op for node in recorded.nodes}
     found = [
@@ -159,24 +161,30 @@ class _Flow:
 
         Begins with all paths taken together, and goes on from where the largest of those that are not whole ends.
         """
-        heap, whole, number = [(-1.0, 0, (), self.gradient)], [], 0
+        heap, whole, number = [(-1.0, 0, [], self.gradient)], [], 0
         while heap:
             _, _, edges, part = heapq.heappop(heap)
-            end = edges[-1][0] if edges else self.target
-            readers = self.readers[end.index]
-            if end is self.root or len(whole) + len(heap) + len(readers) > most:
+            readers = self._follow(edges)
+            if not readers or len(whole) + len(heap) + len(readers) > most:
                 whole.append((edges, part))
                 continue
             for reader, which in readers:
-                mine = part if len(readers) == 1 else self._down(edges, self.sent[reader.index, which][1])
+                mine = self._down(edges, self.sent[reader.index, which][1])
                 number += 1
-                heapq.heappush(heap, (-abs(_inner(mine, self.along)), number, (*edges, (reader, which)), mine))
+                heapq.heappush(heap, (-abs(_inner(mine, self.along)), number, [*edges, (reader, which)], mine))
         whole.sort(key=lambda entry: [(reader.index, which) for reader, which in entry[0]][::-1])
-        ends = [edges[-1][0] if edges else self.target for edges, _ in whole]
         return [
-            (edges, part, _inner(part, self.along), self.count(end.index))
-            for (edges, part), end in zip(whole, ends, strict=True)
+            (edges, part, _inner(part, self.along), self.count(edges[-1][0].index if edges else self.target.index))
+            for edges, part in whole
         ]
+
+    def _follow(self, edges):
+        """Goes on along a path while there is one way, and returns what reads its end: several edges, or none."""
+        while True:
+            readers = self.readers[edges[-1][0].index if edges else self.target.index]
+            if len(readers) != 1:
+                return readers
+            edges += readers
 
     def _down(self, edges, ct):
         """What of a cotangent at the end of these edges arrives at the target along them."""

@@ -84,7 +84,6 @@ class _Merging:
         self.graph = graph
         self.nodes = {node.key: node for node in graph.nodes}
         self.groups = {group.key: group for group in graph.groups}
-        self.below = children(graph.groups)
         self.same, self.moved, self.places, self.signs, self.symbols = {}, {}, {}, {}, {}
         self.repeats = []  # (key, the group it is in, rounds, the items of the first round)
         self.items = self._items()

@@ -102,7 +102,7 @@ def test_a_computed_tensor_can_be_explained():
 
     np.testing.assert_allclose(picture.gradient, 2 * np.exp([1, 2]) + 1)
     assert math.fsum(path.share for path in picture.paths) == pytest.approx(1)
-    assert [node.name for node in picture.graph.nodes][0] == "y"
+    assert picture.graph.nodes[0].name == "y"
 
 
 def test_singular_points_that_are_not_used_have_no_share():

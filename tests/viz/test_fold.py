@@ -31,7 +31,7 @@ def recurrence(steps, inputs=False):
 
 def blocks(many):
     """A Sequential of `many` equal blocks of two modules, and one more layer."""
-    block = lambda: nn.Sequential(nn.Linear(4, 4), nn.Tanh())  # noqa: E731
+    block = lambda: nn.Sequential(nn.Linear(4, 4), nn.Tanh())
     model = nn.Sequential(*(block() for _ in range(many)), nn.Linear(4, 2))
     x = mt.tensor(np.ones((3, 4), np.float32))
     return record(model(x).sum(), {"net": model, "x": x})
