@@ -7,7 +7,6 @@ import pytest
 from pictures import KEPT, PICTURES, plain
 
 
-
 @pytest.fixture(autouse=True)
 def one_graphviz(monkeypatch):
     """The wheel's, whatever the machine has."""
