@@ -147,9 +147,10 @@ def _run(name, metrics):
     if isinstance(metrics, str | os.PathLike):
         table = _find(Path(metrics))
         metrics, folder, weights = _read(table), table.parent, _histograms(table.with_name(WEIGHTS))
-    columns = _columns(metrics)
-    if not all(map(math.isfinite, columns["epoch"])):
-        raise ValueError("the metrics' epoch holds a value that is not finite")
+    try:
+        columns = _columns(metrics)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}" if name else str(error)) from None
     return Run(name, columns, folder, weights)
 
 
@@ -176,6 +177,8 @@ def _columns(metrics):
     if len(set(lengths.values())) > 1:
         raise ValueError(f"the metrics' columns differ in length: {lengths}")
     columns = {name: [_number(name, value) for value in metrics[name]] for name in lengths}
+    if not all(map(math.isfinite, columns["epoch"])):
+        raise ValueError("the metrics' epoch holds a value that is not finite")
     return {name: xs for name, xs in columns.items() if name in COLUMNS or any(map(math.isfinite, xs))}
 
 

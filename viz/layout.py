@@ -440,9 +440,9 @@ class _Level:
         for vertex in row:
             total = mass = 0
             for side in (self.above[vertex] if above else ()), (self.below[vertex] if below else ()):
-                for other, at, own in side:
+                for other, _, _ in side:  # to its middle: from port to port, a row of groups would go astray
                     weight = self._weight(vertex, other)
-                    total += weight * (self.x[other] + at - own)
+                    total += weight * self.x[other]
                     mass += weight
             wanted.append(total / mass if mass else self.x[vertex])
             weights.append(mass or 0.1)

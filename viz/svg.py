@@ -48,7 +48,7 @@ def svg(graph, direction="TB", show=PLAIN):
     parts += [_box(*each) for each in zip(shown.boxes, placed.nodes, sizes, strict=True)]
     for arrow, route in zip(shown.arrows, placed.routes, strict=True):
         if arrow.label and route:
-            parts.append(_label(arrow, route[-1], placed.nodes[arrow.target], direction))
+            parts.append(_label(arrow, route, placed.nodes[arrow.target], direction))
     return "".join([*parts, "</g>\n</svg>\n"])
 
 
@@ -152,14 +152,17 @@ def _arrow(arrow, route, direction):
     return f"<g>{title}<path {_attributes(given)}/></g>\n"
 
 
-def _label(arrow, end, center, direction):
-    """The label of an edge beside its end, on the side where no other end is."""
-    (x, y), away = end, 3 + arrow.width
+def _label(arrow, route, center, direction):
+    """The label of an edge beside its end, outside of the box and on the side where no other end is."""
+    *_, before, (x, y) = route
+    away = 3 + arrow.width
     if direction == "LR":
+        x, anchor = (x - 6, "end") if before[0] < x else (x + 6, "start")
         y += -away if y < center[1] else away + 6
-        return _text(arrow.label, x - 6, y, 9, anchor="end", halo=True) + "\n"
-    place = (x - away, "end") if x < center[0] else (x + away, "start")
-    return _text(arrow.label, place[0], y - 6, 9, anchor=place[1], halo=True) + "\n"
+    else:
+        y += -6 if before[1] < y else 12
+        x, anchor = (x - away, "end") if x < center[0] else (x + away, "start")
+    return _text(arrow.label, x, y, 9, anchor=anchor, halo=True) + "\n"
 
 
 def _note(line, i, top):

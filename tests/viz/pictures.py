@@ -10,6 +10,7 @@ import numpy as np
 
 import mytorch as mt
 from mytorch import nn, viz
+from mytorch.viz.svg import svg
 
 KEPT = Path(__file__).parent / "kept"
 
@@ -115,7 +116,18 @@ PICTURES = (
     *(operations, modules, depth, repeats, loop, lines, values, scalar, trouble, double_backward, explain, trace),
 )
 
+
+
+def plain():
+    """{name: SVG} of some of them as they are drawn without any Graphviz."""
+    chosen = modules(), repeats(), double_backward()
+    names = "plain_modules.svg", "plain_repeats.svg", "plain_double_backward.svg"
+    return {name: svg(p.graph, p.direction) for name, p in zip(names, chosen, strict=True)}
+
+
 if __name__ == "__main__":
     for picture in PICTURES:
         for suffix in (".dot", ".svg"):
             print(viz.render(picture(), KEPT / f"{picture.__name__}{suffix}"))
+    for name, text in plain().items():
+        (KEPT / name).write_text(text, encoding="utf-8")

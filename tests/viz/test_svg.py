@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from pictures import KEPT, plain
 
 import mytorch as mt
 from mytorch import nn, viz
@@ -102,6 +103,12 @@ def test_text_is_measured_as_in_helvetica():
     assert text_width("Wi", 10, bold=True) == pytest.approx(9.44 + 2.78)
     assert text_width("×…", 10) == pytest.approx(5.84 + 10)
     assert text_width("名β", 10) >= 15
+
+
+@pytest.mark.parametrize("name", plain())
+def test_the_picture_is_the_one_that_is_kept(name):
+    """Byte for byte: with modules, with what repeats, from left to right."""
+    assert plain()[name] == (KEPT / name).read_text(encoding="utf-8")
 
 
 def test_the_same_graph_gives_the_same_bytes():

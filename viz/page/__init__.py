@@ -6,6 +6,7 @@ in JavaScript, and a test says that they agree. Its parts lie beside this file; 
 
 import html
 import json
+from collections import Counter
 from dataclasses import replace
 from importlib.resources import files
 
@@ -118,6 +119,8 @@ def _renumbered(shown, parts, of_box, of_frame):
 
 
 def _part(shown, things, outer):
-    """A frame for some things: named by the first and the last."""
+    """A frame for some things: named by the first and the last, with the most frequent ones counted."""
     names = [(shown.frames[frame].lines if frame >= 0 else shown.boxes[box].lines or [""])[0] for box, frame in things]
-    return Frame(f"part{things[0][0]}", "part", [f"{names[0]} … {names[-1]}", f"{len(things)} in a row"], outer)
+    often = ", ".join(f"{name} ×{count}" for name, count in Counter(names).most_common(3) if count > 1)
+    told = f"{len(things)} in a row{': ' * bool(often)}{often}"
+    return Frame(f"part{things[0][0]}", "part", [f"{names[0]} … {names[-1]}", told], outer)

@@ -125,13 +125,14 @@ class Picture {
       "marker-end": arrow.width > 2 ? "url(#wide)" : "url(#head)",
     });
     if (arrow.hover) path.append(element("title", {}, arrow.hover));
-    return { arrow, path, label: arrow.label ? this.drawLabel(arrow, route.at(-1)) : null };
+    return { arrow, path, label: arrow.label ? this.drawLabel(arrow, route) : null };
   }
 
-  /** The label of an edge beside its end, on the side where no other end is. */
-  drawLabel({ label, to, width }, [x, y]) {
+  /** The label of an edge beside its end, outside of the box and on the side where no other end is. */
+  drawLabel({ label, to, width }, route) {
+    const [[, before], [x, y]] = route.slice(-2);
     const first = x < this.boxes.get(this.seen.things[to]).x, away = 3 + width;
-    const place = { x: first ? x - away : x + away, y: y - 6, "text-anchor": first ? "end" : "start", class: "label" };
+    const place = { x: first ? x - away : x + away, y: before < y ? y - 6 : y + 12, "text-anchor": first ? "end" : "start", class: "label" };
     return element("text", place, label);
   }
 

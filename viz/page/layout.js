@@ -427,9 +427,9 @@ class Level {
     for (const vertex of row) {
       let total = 0, mass = 0;
       for (const side of [above ? this.above[vertex] : [], below ? this.below[vertex] : []]) {
-        for (const [other, at, own] of side) {
+        for (const [other] of side) {
           const weight = this.weight(vertex, other);
-          total += weight * (this.x[other] + at - own);
+          total += weight * this.x[other];
           mass += weight;
         }
       }
