@@ -157,8 +157,7 @@ class _Reader:
 
     def operation(self, node):
         """Adds an operation, after those it reads."""
-        operands = list(_operands(node))
-        keys = self.keys
+        operands, keys = list(_operands(node)), self.keys
         sources = [keys.get(id(operand)) or self.value(operand) for _, operand in operands]
         key = self._add(node, "operation", op=node.op.name, detail=_detail(node), where=_where(node))
         flows = iter(self.facts.flows.get(node.index, ()))
@@ -175,9 +174,10 @@ class _Reader:
         return self._add(x, "input" if isinstance(x, np.ndarray) and x.ndim else "constant")
 
     def _add(self, x, kind, **fields):
-        key, name = f"n{len(self.nodes) + 1}", self.names.ids.get(id(x))
+        who = id(x)
+        key, name = f"n{len(self.nodes) + 1}", self.names.ids.get(who)
         if kind != "constant":  # two numbers 2 are two nodes
-            self.keys[id(x)] = key
+            self.keys[who] = key
         if kind in ("leaf", "input") and not name:
             self.unnamed[kind] += 1
             name = f"{kind} {self.unnamed[kind]}"
@@ -196,8 +196,10 @@ def _operands(node):
 
     An operand is one of the engine's nodes, an array, a number, or None where the graph has not kept it.
     """
-    for i, (arg, parent) in enumerate(zip(node.args, node.parents, strict=True)):
-        if type(parent) is tuple:
+    parents = node.parents
+    for i, arg in enumerate(node.args):
+        parent = parents[i]
+        if parent.__class__ is tuple:
             yield from ((i, a if p is None else p) for a, p in zip(arg, parent, strict=True))
         elif parent is not None:
             yield i, parent
