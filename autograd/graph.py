@@ -10,11 +10,13 @@ import itertools
 import math
 import sys
 import threading
+from collections import deque
 from heapq import heappop, heappush
 
 __all__ = ["Leaf", "Node", "Part", "enable_grad", "is_grad_enabled", "no_grad", "paths", "pull", "wrap"]
 
 clock = itertools.count(1)  # next(clock) is atomic: one order of creation for all threads
+calls = deque(maxlen=1 << 15)  # (first tick, last tick, id) of the latest calls of modules: pictures group by them
 new = object.__new__
 Tensor = None  # the class of what is recorded; engine.carrier sets it
 

@@ -6,9 +6,11 @@ set, and look into lists, tuples and dicts among them. So names, order and layou
 
 import numpy as np
 
-from ..autograd import Tensor, astype, tensor
+from ..autograd import Tensor, astype, graph, tensor
 
 __all__ = ["Module", "Parameter", "functional_call"]
+
+calls, clock = graph.calls, graph.clock
 
 
 class Parameter(Tensor):
@@ -40,7 +42,10 @@ class Module:
     training = True
 
     def __call__(self, *args, **kwargs):
-        return self.forward(*args, **kwargs)
+        first = next(clock)
+        out = self.forward(*args, **kwargs)
+        calls.append((first, next(clock), id(self)))  # 0.2 µs; what was recorded in between is this module's
+        return out
 
     def forward(self, *args):
         raise TypeError(f"{type(self).__name__} has no forward: define `def forward(self, x)` in its class")

@@ -14,7 +14,7 @@ from .optim import SCHEDULES
 PROG = "python -m mytorch.train"
 DESCRIPTION = """\
 Trains a multilayer perceptron to classify images, MNIST's by default, and writes into a folder
-config.json, metrics.csv, result.json, model.safetensors, pictures of the four curves and graph.svg."""
+config.json, metrics.csv, result.json, model.safetensors, pictures of the curves and graph.svg."""
 ENDINGS = """exit status:
   0    trained to the end
   1    diverged, or a file could not be written; what was trained before is in the folder
@@ -124,6 +124,10 @@ OPTIONS = {
                choices=["default", "handout"]),
         option("--out", None, "folder of the run, in which files of an earlier run are replaced (default: a new one, "
                "runs/NAME-NUMBER)", type=nonempty, metavar="DIR"),
+        option("--live", False, "live.html in that folder shows the curves while the run goes on, and loads itself "
+               "anew", action="store_true"),
+        option("--histograms", False, "weights.csv and weights.png: of every parameter, after each epoch",
+               action="store_true"),
         option("--quiet", False, "print the result alone", action="store_true"),
     ],
 }

@@ -7,6 +7,7 @@
 Losses are means over the examples, errors are fractions of them in [0, 1].
 """
 
+import math
 from contextlib import nullcontext
 from time import perf_counter
 
@@ -18,8 +19,9 @@ from ..nn import cross_entropy, init
 from .data import batches
 from .optim import constant
 
-COLUMNS = ["epoch", "train_loss", "train_error", "val_loss", "val_error", "lr", "seconds", "examples_per_second"]
-TIMING = COLUMNS[-2:]  # what differs between two runs from the same seed
+TIMING = ["seconds", "examples_per_second"]  # what differs between two runs from the same seed
+COLUMNS = ["epoch", "train_loss", "train_error", "val_loss", "val_error", "lr", "grad_norm", *TIMING]
+NORMS = 16  # steps of an epoch whose gradient is measured: all of them would cost some percent of the time
 
 
 class Diverged(ArithmeticError):
@@ -64,15 +66,17 @@ def fit(
     compile:  run the steps as `mt.compile` makes them, which changes no digit of the results.
 
     In a row, lr is the rate of the epoch's first step, the training loss and error are those of the batches as they
-    were trained on, and examples_per_second leaves validation out. Raises Diverged where a loss is not finite.
+    were trained on, grad_norm is the mean length of the gradient over some of its steps (NORMS or a few more), and
+    examples_per_second leaves validation out. Raises Diverged where a loss is not finite.
     """
     rng, n = init.generator(rng), len(data.train.x)
-    steps = len(_order(n, batch_size)) * epochs
+    per_epoch = len(_order(n, batch_size))
+    steps, every = per_epoch * epochs, max(1, per_epoch // NORMS)
     rates, step = [group["lr"] for group in optimizer.param_groups], 0
     move = _move(model, optimizer, loss_fn)
     move = compiled(move, exact=True) if compile else move
     for epoch in range(1, epochs + 1):
-        start, tally, first_lr = perf_counter(), Tally(), rates[0] * schedule(step / steps)
+        start, tally, norms, first_lr = perf_counter(), Tally(), [], rates[0] * schedule(step / steps)
         model.train()
         with watch(epoch, n) if watch else nullcontext() as report:
             for rows in _order(n, batch_size, rng):
@@ -80,6 +84,8 @@ def fit(
                     group["lr"] = rate * schedule(step / steps)
                 loss, logits = move(data.train.x[rows], data.train.y[rows])
                 tally.add(loss.item(), logits, data.train.y[rows])
+                if step % every == 0:
+                    norms.append(gradient_norm(model))
                 step += 1
                 if report:
                     report(tally)
@@ -87,7 +93,7 @@ def fit(
         val_loss, val_error = evaluate(model, data.val, loss_fn)
         _require_finite(val_loss)
         timing = perf_counter() - start, n / (trained - start)
-        row = epoch, tally.loss, tally.error, val_loss, val_error, first_lr, *timing
+        row = epoch, tally.loss, tally.error, val_loss, val_error, first_lr, sum(norms) / len(norms), *timing
         yield dict(zip(COLUMNS, row, strict=True))
 
 
@@ -104,6 +110,12 @@ def _move(model, optimizer, loss_fn):
         return loss, logits
 
     return move
+
+
+def gradient_norm(model):
+    """The length of the gradient of all parameters taken as one vector; those without a gradient count as 0."""
+    grads = (p.grad for p in model.parameters())
+    return math.hypot(*(float(np.linalg.norm(g.data)) for g in grads if g is not None))
 
 
 def evaluate(model, split, loss_fn=cross_entropy, batch_size=1000):

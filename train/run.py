@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import json
+import math
 import platform
 import sys
 from pathlib import Path
@@ -19,8 +20,14 @@ from .loop import COLUMNS, Diverged, evaluate, fit
 from .optim import SCHEDULES, SGD, Adam, AdamW
 
 METRICS, RESULT, GRAPH = "metrics.csv", "result.json", "graph.svg"
-CURVES = ["train_loss.png", "train_error.png", "val_loss.png", "val_error.png"]
-FILES = [checkpoint.CONFIG, METRICS, RESULT, checkpoint.MODEL, *CURVES, GRAPH]
+WEIGHTS, LIVE = "weights.csv", "live.html"
+CURVES = ["train_loss.png", "train_error.png", "val_loss.png", "val_error.png", "curves.png"]
+ASKED = [WEIGHTS, "weights.png", LIVE]  # with --histograms and --live
+FILES = [checkpoint.CONFIG, METRICS, RESULT, checkpoint.MODEL, *CURVES, GRAPH, *ASKED]
+
+BINS = 40  # of a histogram
+BINNED = ["epoch", "parameter", "low", "high", "counts"]  # the columns of weights.csv
+REFRESH = 2  # seconds between two loads of live.html, and at least between two drawings of it
 
 OPTIMIZERS = {  # name: the class, and the options that are its arguments
     "sgd": (SGD, ["lr", "momentum", "weight_decay", "nesterov"]),
@@ -50,7 +57,7 @@ def run(options):
 
     options: a dict with all options of the command, see cli.DEFAULTS.
     """
-    tqdm, threadpool_limits = _packages()
+    tqdm, threadpool_limits = _packages(options)
     with threadpool_limits(options["threads"], user_api="blas"):
         dataset = _dataset(options)
         config = _config(options, dataset)
@@ -59,16 +66,16 @@ def run(options):
         folder = _folder(options, dataset, config)
         watch = None if options["quiet"] else _bars(tqdm, options["epochs"])
         say = _silent if options["quiet"] else _say
-        say(_summary(dataset, config["model"], model, folder))
-        start, rows = perf_counter(), []
-        ending = _train(model, dataset, config, order, folder, rows, say, watch)
-        _report(model, dataset.test, folder, {"ending": ending, "epochs": len(rows)}, start, say)
-        _draw(folder, rows, model, dataset)
+        say(_summary(dataset, config, model, folder))
+        start, log = perf_counter(), Log(folder, config)
+        ending = _train(model, dataset, config, order, log, say, watch)
+        _report(model, dataset.test, folder, {"ending": ending, "epochs": len(log.rows)}, start, say)
+        _draw(log, model, dataset)
         say(f"in {folder}: {', '.join(file for file in FILES if (folder / file).exists())}")
         return STATUS[ending]
 
 
-def _packages():
+def _packages(options):
     """What the [train] extra brings, asked for before any work is done."""
     try:
         import safetensors.numpy  # noqa: F401 (for the checkpoints)
@@ -76,6 +83,11 @@ def _packages():
         from tqdm import tqdm
     except ImportError as error:
         raise ImportError(f"training needs {error.name}: pip install 'mytorch-autograd[train]'") from error
+    if options["live"]:
+        try:
+            import matplotlib  # noqa: F401 (other runs draw at the end, and can do without)
+        except ImportError as error:
+            raise ImportError("--live needs matplotlib: pip install 'mytorch-autograd[train]'") from error
     return tqdm, threadpool_limits
 
 
@@ -159,14 +171,16 @@ def _json(value):
 
 def _summary(dataset, config, model, folder):
     """Three lines on what is going to happen, and the head of the table."""
+    options, config = config["options"], config["model"]
     train, val, test = (f"{len(part.x):,}" for part in (dataset.train, dataset.val, dataset.test))
     size = sum(p.size for p in model.parameters())
     layers = "-".join(map(str, config["sizes"]))
     kinds = [*dict.fromkeys(config["activations"])] + ["batch norm"] * bool(config["batch_norm"])
+    page = f"; open {LIVE} in it in a browser to watch" if options["live"] else ""
     return (
         f"data    {dataset.name}: {train} examples to train on, {val} to validate, {test} to test\n"
         f"model   {', '.join([layers, *kinds])}: {size:,} parameters, {config['dtype']}\n"
-        f"folder  {folder}\n\n" + "  ".join(f"{title:>{WIDTHS[name]}}" for name, (title, _) in TABLE.items())
+        f"folder  {folder}{page}\n\n" + "  ".join(f"{title:>{WIDTHS[name]}}" for name, (title, _) in TABLE.items())
     )
 
 
@@ -207,8 +221,8 @@ def warn(text):
 # ----- training, and after -----
 
 
-def _train(model, dataset, config, order, folder, rows, say, watch):
-    """Fits and, before the first epoch and after each, saves; fills `rows`, returns the ending, one of STATUS."""
+def _train(model, dataset, config, order, log, say, watch):
+    """Fits and, before the first epoch and after each, logs; returns the ending, one of STATUS."""
     options = config["options"]
     make, names = OPTIMIZERS[options["optimizer"]]
     optimizer = make(model.parameters(), **{name: options[name] for name in names})
@@ -216,35 +230,73 @@ def _train(model, dataset, config, order, folder, rows, say, watch):
     epochs = fit(model, optimizer, dataset, options["epochs"], options["batch_size"], schedule, order, watch=watch,
                  compile=options["compile"])
     try:
-        _save(model, config, folder, rows)
+        log.save(model)
         for row in epochs:
-            rows.append(row)
-            _save(model, config, folder, rows)
+            log.rows.append(row)
+            log.save(model)
             say(_line(row))
     except KeyboardInterrupt:
-        warn(f"stopped by Ctrl-C in epoch {len(rows) + 1}; saving what is trained (Ctrl-C again: without)")
-        _save(model, config, folder, rows)
+        warn(f"stopped by Ctrl-C in epoch {len(log.rows) + 1}; saving what is trained (Ctrl-C again: without)")
+        log.save(model)
         return "interrupted"
     except Diverged as error:  # the file has the model of the last epoch, which was still sound
-        model.load_state_dict(checkpoint.load(folder / checkpoint.MODEL))
-        warn(f"{error} in epoch {len(rows) + 1}: {_advice(options)}; the model from before that epoch is saved")
+        model.load_state_dict(checkpoint.load(log.folder / checkpoint.MODEL))
+        warn(f"{error} in epoch {len(log.rows) + 1}: {_advice(options)}; the model from before that epoch is saved")
         return "diverged"
     return "done"
 
 
-def _save(model, config, folder, rows):
-    told = {"version": __version__, "epochs": len(rows), "model": config["model"]}
-    checkpoint.save(model, folder / checkpoint.MODEL, told)
-    checkpoint.write(folder / METRICS, _csv(rows))
+class Log:
+    """What a run writes as it goes: the model, metrics.csv and, where asked for, weights.csv and live.html.
+
+    rows:       of metrics, one an epoch.
+    histograms: {epoch: rows of weights.csv}, from epoch 0, before the first step.
+    """
+
+    def __init__(self, folder, config):
+        self.folder, self.config, self.options = folder, config, config["options"]
+        self.rows, self.histograms = [], {}
+        self.drawn = -math.inf
+
+    def save(self, model):
+        """Writes all anew, with what is known of the epochs so far."""
+        told = {"version": __version__, "epochs": len(self.rows), "model": self.config["model"]}
+        checkpoint.save(model, self.folder / checkpoint.MODEL, told)
+        checkpoint.write(self.folder / METRICS, _csv(COLUMNS, self.rows))
+        if self.options["histograms"]:
+            self.histograms.setdefault(len(self.rows), _histograms(len(self.rows), model))
+            rows = list(itertools.chain(*self.histograms.values()))
+            checkpoint.write(self.folder / WEIGHTS, _csv(BINNED, rows))
+        if self.options["live"] and perf_counter() - self.drawn > REFRESH:
+            self.draw(refresh=REFRESH)
+            self.drawn = perf_counter()
+
+    def draw(self, refresh=None):
+        """Draws the live page; without `refresh`, as it stays."""
+        from ..viz.curves import live
+
+        live(self.rows, self.folder / LIVE, title=f"{self.folder.name}: epoch {len(self.rows)}", refresh=refresh)
 
 
-def _csv(rows):
-    """metrics.csv: floats in the shortest form that reads back as the same float."""
+def _csv(columns, rows):
+    """A table as bytes: floats in the shortest form that reads back as the same float."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().encode()
+
+
+def _histograms(epoch, model):
+    """The rows of weights.csv for an epoch: how many numbers of each parameter lie in bins from low to high."""
+    rows = []
+    for name, p in model.named_parameters():
+        x = p.data[np.isfinite(p.data)].astype(float)
+        same = (x[0] - 1e-3, x[0] + 1e-3) if x.size and x.min() == x.max() else None  # numpy's bins would be wide
+        counts, edges = np.histogram(x, BINS, same)
+        row = epoch, name, float(edges[0]), float(edges[-1]), " ".join(map(str, counts))
+        rows.append(dict(zip(BINNED, row, strict=True)))
+    return rows
 
 
 def _advice(options):
@@ -266,28 +318,30 @@ def _report(model, test, folder, result, start, say):
     )
 
 
-def _draw(folder, rows, model, dataset):
+def _draw(log, model, dataset):
     """The curves, and the graph of the loss of a small batch; one line on what to install where they cannot be."""
     missing = []
     for draw in (_draw_curves, _draw_graph):
         try:
-            draw(folder, rows, model, dataset)
+            draw(log, model, dataset)
         except ImportError as error:
             missing.append(str(error))
     if missing:
         warn(f"without some pictures: {'; '.join(dict.fromkeys(missing))}")
 
 
-def _draw_curves(folder, rows, model, dataset):
+def _draw_curves(log, model, dataset):
     from ..viz import curves
 
-    if rows:
-        curves(rows, folder)
+    if log.options["live"]:
+        log.draw()
+    if log.rows:
+        curves(log.folder)
 
 
-def _draw_graph(folder, rows, model, dataset):
+def _draw_graph(log, model, dataset):
     from ..viz import render
 
     twin = copy.deepcopy(model).train()  # in training mode, which moves batch norm's running averages
     x, y = dataset.train.x[:8], dataset.train.y[:8]
-    render(nn.cross_entropy(twin(x), y), folder / GRAPH, params=twin)
+    render(nn.cross_entropy(twin(x), y), log.folder / GRAPH, params=twin)

@@ -5,20 +5,31 @@ from pathlib import Path
 
 import graphviz
 
-from .render import draw, write
+from .dot import parts
+from .picture import Drawn
+from .render import write
 
 
-class Digraph(graphviz.Digraph):
+class Digraph(Drawn, graphviz.Digraph):
     """A graphviz.Digraph whose pictures come from `viz.render`, in a notebook too.
 
     What only an installed Graphviz can do, another layout engine or renderer, is asked of that one.
     """
 
+    @classmethod
+    def of(cls, recorded, graph, direction, show):
+        """The Digraph of a Graph, to which nodes, edges and attributes can be added as to any other."""
+        defaults, body = parts(graph, direction, show)
+        attributes = {f"{name}_attr": given for name, given in defaults.items()}
+        out = cls(body=[f"{line}\n" for line in body], **attributes)
+        out.recorded, out.graph, out.direction = recorded, graph, direction
+        return out
+
     def pipe(self, format=None, *, encoding=None, **options):
         """The picture as bytes, or as a string where an encoding is given."""
         if options or self.engine != "dot":
             return super().pipe(format=format, encoding=encoding, **options)
-        picture = draw(self.source, format or self.format)
+        picture = self.draw(format or self.format)
         return picture if encoding is None else picture.decode(encoding)
 
     def render(self, filename=None, *, directory=None, format=None, outfile=None, view=False, cleanup=False, **options):
@@ -37,6 +48,3 @@ class Digraph(graphviz.Digraph):
         if view:
             graphviz.view(path)
         return path
-
-    def _repr_svg_(self):
-        return self.pipe("svg", encoding="utf-8")

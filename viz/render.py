@@ -75,9 +75,13 @@ def _graphviz(source, format):
     return done.stdout
 
 
+def available():
+    """The path of the Graphviz that draws: the system's dot, else that of the wheel; None without."""
+    return shutil.which("dot") or _wheels_dot()
+
+
 def _dot():
-    """The path of the system's dot, else that of the wheel's."""
-    found = shutil.which("dot") or _wheels_dot()
+    found = available()
     if found is None:
         raise ImportError("drawing needs Graphviz: pip install 'mytorch-autograd[viz]'")
     return found

@@ -1,6 +1,7 @@
 """The command: what it writes and prints, that a seed is a run, and how each ending looks."""
 
 import csv
+import importlib
 import io
 import json
 import os
@@ -16,7 +17,7 @@ import pytest
 
 from mytorch import nn
 from mytorch.train import checkpoint, cli, data, evaluate, loop, optim
-from mytorch.train.run import CURVES, FILES
+from mytorch.train.run import ASKED, CURVES, FILES
 
 SMALL = ["--hidden", "8", "4", "--epochs", "2", "--batch-size", "10"]
 
@@ -58,7 +59,7 @@ def test_a_run_writes_its_folder(train):
     status, folder, out, err = train()
 
     assert (status, err) == (0, "")
-    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+    assert {path.name for path in folder.iterdir()} == set(FILES) - set(ASKED)
     for name in ("train_loss", "train_error", "val_loss", "val_error"):
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG\r\n")
     graph = ElementTree.fromstring((folder / "graph.svg").read_text())
@@ -69,6 +70,38 @@ def test_a_run_writes_its_folder(train):
     assert config["model"]["sizes"] == [6, 8, 4, 3]
     assert (result["ending"], result["epochs"]) == ("done", 2)
     assert f"test error {result['test_error']:.2%}" in out
+
+
+def test_a_run_to_watch_and_with_histograms(train, monkeypatch):
+    """live.html is drawn while it trains, and stays still afterwards; the numbers are those of any other run."""
+    drawing = importlib.import_module("mytorch.viz.curves")
+    pages, live = [], drawing.live
+    monkeypatch.setattr(drawing, "live", lambda *args, **kwargs: pages.append(live(*args, **kwargs).read_text()))
+    _, plain, *_ = train(out="plain")
+    status, folder, out, err = train("--live", "--histograms")
+
+    assert (status, err) == (0, "")
+    assert {path.name for path in folder.iterdir()} == set(FILES)
+    assert "open live.html in it in a browser to watch" in out
+    assert 'http-equiv="refresh"' in pages[0] and 'http-equiv="refresh"' not in pages[-1]
+    assert "run: epoch 2" in pages[-1]
+    assert numbers(folder) == numbers(plain)
+    assert checkpoint.load(folder / "model.safetensors").keys() == checkpoint.load(plain / "model.safetensors").keys()
+
+
+def test_histograms_count_every_parameter_after_each_epoch(train, without_pictures):
+    """From epoch 0, before the first step; the counts add up, and the last ones are those of the saved model."""
+    _, folder, _, _ = train("--histograms")
+    with open(folder / "weights.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    state = {name: x for name, x in checkpoint.load(folder / "model.safetensors").items() if x.ndim}
+    last = {row["parameter"]: row for row in rows if row["epoch"] == "2"}
+
+    assert [row["epoch"] for row in rows if row["parameter"] == "0.weight"] == ["0", "1", "2"]
+    for name, row in last.items():
+        counts = np.array(row["counts"].split(), int)
+        expected, _ = np.histogram(state[name].astype(float), len(counts), (float(row["low"]), float(row["high"])))
+        assert counts.tolist() == expected.tolist() and counts.sum() == state[name].size
 
 
 def test_metrics_are_the_numbers_of_the_table(train):
@@ -288,7 +321,7 @@ def test_ctrl_c_saves_what_is_trained(train, monkeypatch):
 
     assert status == 130
     assert "stopped by Ctrl-C in epoch 2" in err and "Traceback" not in err
-    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+    assert {path.name for path in folder.iterdir()} == set(FILES) - set(ASKED)
     assert len(numbers(folder)) == 1
     assert json.loads((folder / "result.json").read_text())["ending"] == "interrupted"
     assert "test error" in out
@@ -302,7 +335,7 @@ def test_ctrl_c_in_the_first_epoch(train, monkeypatch):
 
     assert status == 130
     assert numbers(folder) == []
-    assert {path.name for path in folder.iterdir()} == set(FILES) - set(CURVES)
+    assert {path.name for path in folder.iterdir()} == set(FILES) - set(CURVES) - set(ASKED)
 
 
 def test_a_second_ctrl_c_ends_at_once(train, monkeypatch):
@@ -360,6 +393,16 @@ def test_without_the_train_extra(train, monkeypatch, name):
 
     assert (status, out) == (2, "")
     assert one_line(err).endswith(f"training needs {name}: pip install 'mytorch-autograd[train]'\n")
+    assert not folder.exists()
+
+
+def test_live_needs_matplotlib_from_the_start(train, monkeypatch):
+    """What is asked for and cannot be drawn is told before training."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    status, folder, out, err = train("--live")
+
+    assert (status, out) == (2, "")
+    assert one_line(err).endswith("--live needs matplotlib: pip install 'mytorch-autograd[train]'\n")
     assert not folder.exists()
 
 

@@ -107,6 +107,22 @@ def test_the_rate_follows_the_schedule_step_by_step(dataset):
     assert [row["lr"] for row in epochs] == pytest.approx([0.1, 0.05])
 
 
+def test_the_gradient_norm_is_that_of_the_gradients(dataset):
+    """At a rate of 0 and one batch an epoch, by the formula X'(softmax(z) - y)/B; of more batches, their mean."""
+    model, (x, y) = affine(), dataset.train
+    z = x @ model.weight.numpy().T + model.bias.numpy()
+    g = (np.exp(z) / np.exp(z).sum(1, keepdims=True) - np.eye(3)[y]) / len(x)
+    norm = np.sqrt((g.T @ x).ravel() @ (g.T @ x).ravel() + g.sum(0) @ g.sum(0))
+    (row,) = rows(model, dataset, lr=0.0, epochs=1, batch_size=1000)
+    assert row["grad_norm"] == pytest.approx(norm)
+
+    norms, optimizer = [], optim.SGD(model.parameters(), lr=0.1)
+    step = optimizer.step
+    optimizer.step = lambda: norms.append(loop.gradient_norm(model)) or step()
+    first, second = fit(model, optimizer, dataset, 2, 10)
+    assert [first["grad_norm"], second["grad_norm"]] == pytest.approx([np.mean(norms[:6]), np.mean(norms[6:])])
+
+
 def test_groups_keep_their_proportions(dataset):
     """A schedule scales the rate of every group of parameters."""
     model = affine()

@@ -10,7 +10,8 @@ import pytest
 
 import mytorch as mt
 from mytorch import viz
-from mytorch.viz.graph import digraph, record, spread
+from mytorch.viz.fold import spread
+from mytorch.viz.record import record
 
 
 def titles(graph):
@@ -225,7 +226,7 @@ def test_an_operation_of_ones_own_is_shown_as_the_others():
 
 def test_a_leaf_alone_is_a_graph_of_one_node():
     """Nothing was done to it: its shape, and its value where that is one number."""
-    for x, data in ((leaf(1), 0.5), (leaf(2), None), (mt.Value(0.5), 0.5)):
+    for x, data in ((leaf(1), 0.5), (leaf(2), (0.5, 0.5)), (mt.Value(0.5), 0.5)):
         graph = record(x, {"x": x})
         assert (titles(graph), graph.edges, graph.nodes[0].data) == (["x"], (), data)
 
@@ -269,16 +270,26 @@ def test_every_label_is_in_the_picture():
         assert text in texts
 
 
+def test_an_operation_without_a_name_of_its_own_can_be_drawn():
+    """A lambda's is <lambda>, which is no HTML."""
+    f = mt.autograd.primitive(lambda x: x * 2)
+    mt.autograd.defvjp(f, lambda g, ans, x: 2 * g)
+    y = f(leaf(3))
+
+    assert "&lt;lambda&gt;" in viz.graph(y, show=())._repr_svg_()
+    assert "lambda" in viz.explain(f(y).sum(), y, {"<y>": y})._repr_svg_()
+
+
 def test_operations_and_values_look_different():
     """Operations are rounded, leaves and inputs have colours of their own, constants are dashed, the root is thick."""
     source = viz.graph(mt.sum(leaf(2) * np.ones(2) + 1)).source
-    nodes = [line for line in source.splitlines() if re.match(r"\tn\d+ \[", line)]
+    nodes = sorted(line for line in source.splitlines() if re.match(r"\tn\d+ \[", line))
     looks = [tuple(re.findall(r'(?:style|fillcolor|penwidth)="?([^" \]]+)', line)) for line in nodes]
     leaves, inputs, multiply, constant, add, root = looks
 
     assert len({leaves, inputs, multiply, constant, root}) == 5
     assert multiply == add
-    assert "rounded" in multiply[1] and "dashed" in constant[1] and "2" in root
+    assert "rounded,filled" in multiply and "filled,dashed" in constant and "2" in root
 
 
 def test_edges_tell_arguments_apart_where_it_matters():
@@ -332,7 +343,8 @@ def test_a_digraph_draws_itself_without_a_graphviz_on_the_path(tmp_path, monkeyp
     svg = graph._repr_svg_()
 
     assert svg.startswith("<?xml") and "exp" in svg
-    assert graph._repr_mimebundle_() == {"image/svg+xml": svg}
+    assert graph._repr_mimebundle_()["image/svg+xml"] == svg
+    assert "<iframe" in graph._repr_mimebundle_()["text/html"]
     assert graph.pipe("svg") == svg.encode()
     assert graph.pipe().startswith(b"%PDF")
     assert graph.render("a", format="svg") == "a.svg"
@@ -356,25 +368,45 @@ def test_a_digraph_can_be_changed_as_any_other():
 # ----- large graphs -----
 
 
-def test_too_many_operations_are_counted_and_refused():
-    """100,000 in a row, without recursion; limit= lets more pass."""
-    with pytest.raises(ValueError, match=r"100,000 operations are too many .*limit=2,000.* pass limit=100000"):
-        viz.graph(chain(100_000))
-    with pytest.raises(ValueError, match=r"3 operations are too many"):
-        viz.graph(chain(3), limit=2)
-    assert viz.graph(chain(3), limit=3).source.count("sin") == 3
-    assert len(record(chain(5000)).nodes) == 5001
+def test_a_large_graph_folds_by_itself_and_says_so():
+    """100,000 in a row, without recursion: one operation, a hundred thousand times."""
+    picture = viz.graph(chain(100_000))
+
+    assert titles(picture.graph) == ["leaf 1", "sin"]
+    assert picture.graph.nodes[1].count == picture.graph.operations == 100_000
+    assert picture.graph.notes[-1] == "100,000 operations, folded to 1"
+    assert "100,000 operations, folded to 1" in picture._repr_svg_()
+    assert len(picture.recorded.nodes) == 100_001
 
 
-def test_edges_too_long_to_lay_out_are_refused():
+def test_a_larger_limit_folds_less():
+    """limit counts nodes."""
+    assert viz.graph(chain(300)).source.count("<B>sin</B>") == 300
+    assert viz.graph(chain(600), limit=700).source.count("<B>sin</B>") == 600
+    assert viz.graph(chain(300), limit=100).source.count("<B>sin ×300</B>") == 1
+
+
+def test_a_graph_without_any_structure_is_cut_into_parts():
+    """Random operations: no more boxes than can be read, and all operations are in one of them."""
+    rng, x = np.random.default_rng(0), mt.Value(0.5)
+    for choice in rng.integers(3, size=3000):
+        x = (x.sin(), x.tanh(), x * 0.5)[choice]
+    graph = viz.graph(x).graph
+
+    assert 10 < len(graph.nodes) <= 30
+    assert graph.operations == 3000
+    assert all(node.inside.kind == "part" for node in graph.nodes)
+    assert graph.nodes[0].name.startswith("operations 1 …") and graph.nodes[-1].name.endswith("… 3,000")
+
+
+def test_edges_too_long_to_lay_out_are_folded():
     """Every operation reads one from far away: Graphviz would take minutes, though the operations are few."""
     states = [mt.Value(0.5)]
-    for _ in range(900):
+    for _ in range(450):
         states.append(states[-1] * states[len(states) // 2])
 
-    with pytest.raises(ValueError, match=r"900 operations are so long .* pass limit="):
-        viz.graph(states[-1])
-    assert viz.graph(states[-1], limit=10_000).source.count("multiply") == 900
+    assert len(viz.graph(states[-1]).graph.nodes) < 100
+    assert viz.graph(states[-1], limit=10_000).source.count("<B>multiply</B>") == 450
 
 
 # ----- errors -----
@@ -397,7 +429,13 @@ ERRORS = [
     (lambda: viz.graph(leaf(2), "weight"), TypeError, "one is of type str"),
     (lambda: viz.graph(leaf(2), {"w": 3.0}), TypeError, "'w' is of type float"),
     (lambda: viz.graph(leaf(2), direction="up"), ValueError, "'TB' or 'LR', not 'up'"),
+    (lambda: viz.graph(leaf(2), level="layer"), ValueError, "level is one of 'operation', 'module', .* not 'layer'"),
+    (lambda: viz.graph(leaf(2), level="module"), ValueError, "no module is known .* params=model"),
+    (lambda: viz.graph(leaf(2) * 2, level="line"), ValueError, r"within `with viz.watch\(\):`"),
+    (lambda: viz.graph(leaf(2) * 2, gradients=True), ValueError, r"shape \(2,\); give the array they start from"),
+    (lambda: viz.graph(leaf(2), show=("colour",)), ValueError, "show names some of 'shape', .* not 'colour'"),
     (lambda: viz.render(viz.graph(leaf(2)), "x.svg", params={}), TypeError, "give params and options to viz.graph"),
+    (lambda: viz.render(leaf(2), "no/such/folder/x.svg"), FileNotFoundError, "cannot write"),
     (lambda: viz.render(leaf(2), "x.gif"), ValueError, r"suffix must be one of"),
 ]
 
@@ -410,14 +448,18 @@ def test_what_cannot_be_drawn_is_told_in_one_sentence(call, error, message):
     assert "\n" not in str(raised.value)
 
 
-def test_without_graphviz_the_error_names_the_extra(monkeypatch):
-    """The graph itself needs no package: record works, drawing tells what to install."""
+def test_without_the_graphviz_package_a_picture_is_drawn_as_well(monkeypatch):
+    """It is no graphviz.Digraph then, and has the same data, source and SVG."""
+    x = leaf(2)
+    usual = viz.graph(x, {"x": x})
     monkeypatch.setitem(sys.modules, "graphviz", None)
     monkeypatch.delitem(sys.modules, "mytorch.viz.digraph", raising=False)
-    graph = record(leaf(2))
+    picture = viz.graph(x, {"x": x})
 
-    with pytest.raises(ImportError, match=r"pip install 'mytorch-autograd\[viz\]'"):
-        digraph(graph)
+    assert type(picture).__name__ == "Picture"
+    assert picture.graph == usual.graph
+    assert picture._repr_svg_() == usual._repr_svg_()
+    assert picture.source.startswith("digraph {")
 
 
 def test_importing_viz_loads_no_drawing_package():
