@@ -76,9 +76,13 @@ class Traced(NDArrayOperatorsMixin):
         return (self[i] for i in range(len(self)))
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
+        if any(isinstance(x, Tensor) for x in inputs):
+            return NotImplemented  # it records
         return self.tape.ufunc(ufunc, method, inputs, out, kwargs)
 
     def __array_function__(self, func, types, args, kwargs):
+        if any(issubclass(kind, Tensor) for kind in types):
+            return NotImplemented
         return self.tape.function(func, args, kwargs)
 
     def __getitem__(self, index):
@@ -379,9 +383,7 @@ class Tape:
         if func in BY_VALUE:
             raise self._by_value(f"numpy.{func.__name__}")
         if func in REWRITTEN:
-            out = kwargs.get("out")
-            result = REWRITTEN[func](*args, **{k: v for k, v in kwargs.items() if k != "out"})
-            return result if out is None or result is NotImplemented else self.assign(out, result)
+            return REWRITTEN[func](*args, **kwargs)
         out = kwargs.pop("out", None)
         traced = self.call(func, args, kwargs)
         return traced if out is None else self.assign(out, traced)
@@ -503,27 +505,43 @@ def _shared(result, args):
 # ----- functions of numpy that are made of others -----
 
 
-def _reduction(ufunc):
-    def reduce(x, axis=None, dtype=None, keepdims=False, **kwargs):
-        return ufunc.reduce(x, axis, dtype, None, keepdims, **kwargs)
+def _into(out, result):
+    """What a function of numpy's with an `out` gives back."""
+    return result if out is None else result.tape.assign(out, result)
+
+
+def _sum_of(ufunc):
+    def reduce(x, axis=None, dtype=None, out=None, keepdims=False, **kwargs):
+        return _into(out, ufunc.reduce(x, axis, dtype, None, keepdims, **kwargs))
 
     return reduce
 
 
-def _mean(x, axis=None, dtype=None, keepdims=False):
-    if x.dtype.kind != "f" or x.dtype.itemsize < 4 or dtype is not None or not x.size:
-        dtype = dtype or (np.float32 if x.dtype == np.float16 else None if x.dtype.kind in "fc" else float)
-        total = np.add.reduce(x, axis, dtype, None, keepdims)
-        mean = total / (x.size // (total.size or 1) if total.size else 0)
-        return mean.astype(x.dtype) if x.dtype == np.float16 else mean
-    total = np.add.reduce(x, axis, None, None, keepdims)
-    return total / ops.reduction.count(x.shape, axis)
+def _extreme_of(ufunc):
+    def reduce(x, axis=None, out=None, keepdims=False, **kwargs):
+        return _into(out, ufunc.reduce(x, axis, None, None, keepdims, **kwargs))
+
+    return reduce
 
 
-def _var(x, axis=None, dtype=None, ddof=0, keepdims=False, **kwargs):
+def _mean(x, axis=None, dtype=None, out=None, keepdims=False):
+    """The mean as numpy's own code takes it: float16 is summed in float32, integers in float64."""
+    if dtype is None and x.dtype.kind != "f":
+        dtype = float if x.dtype.kind in "iub" else x.dtype
+    half = dtype is None and x.dtype == np.float16
+    total = np.add.reduce(x, axis, np.float32 if half else dtype, None, keepdims)
+    mean = total / ops.reduction.count(x.shape, axis)
+    return _into(out, mean.astype(x.dtype) if half else mean)
+
+
+def _var(x, axis=None, dtype=None, out=None, ddof=0, keepdims=False, correction=None, **kwargs):
     centred = x - _mean(x, axis, dtype, keepdims=True)
     total = np.add.reduce(centred * centred, axis, None, None, keepdims)
-    return total / max(ops.reduction.count(x.shape, axis) - ddof, 0)
+    return _into(out, total / max(ops.reduction.count(x.shape, axis) - (correction or ddof), 0))
+
+
+def _std(x, axis=None, dtype=None, out=None, ddof=0, keepdims=False, **kwargs):
+    return _into(out, np.sqrt(_var(x, axis, dtype, None, ddof, keepdims, **kwargs)))
 
 
 def _like(make):
@@ -553,9 +571,9 @@ def _copyto(target, x, casting="same_kind", where=True):
 
 
 REWRITTEN = {
-    np.sum: _reduction(np.add), np.prod: _reduction(np.multiply), np.max: _reduction(np.maximum),
-    np.min: _reduction(np.minimum), np.any: _reduction(np.logical_or), np.all: _reduction(np.logical_and),
-    np.mean: _mean, np.var: _var, np.std: lambda *args, **kwargs: np.sqrt(_var(*args, **kwargs)),
+    np.sum: _sum_of(np.add), np.prod: _sum_of(np.multiply), np.max: _extreme_of(np.maximum),
+    np.min: _extreme_of(np.minimum), np.any: _extreme_of(np.logical_or), np.all: _extreme_of(np.logical_and),
+    np.mean: _mean, np.var: _var, np.std: _std,
     np.zeros: _new(np.zeros), np.ones: _new(np.ones), np.empty: _new(np.empty), np.full: _new(np.full),
     np.zeros_like: _like(np.zeros), np.ones_like: _like(np.ones), np.empty_like: _like(np.empty),
     np.full_like: _like(np.full), np.array: _array, np.copy: _array, np.copyto: _copyto,

@@ -20,14 +20,14 @@ __all__ = [
 
 def axes_of(axis, ndim):
     """The reduced axes as non-negative ints."""
-    if axis is None:
+    if axis is None or not ndim:  # numpy takes 0 and -1 for an axis of a number
         return range(ndim)
     return [a % ndim for a in (axis if isinstance(axis, (tuple, list)) else (axis,))]
 
 
 def count(shape, axis):
     """How many elements of `shape` go into one of the answer."""
-    if axis is None:
+    if axis is None or not shape:
         return math.prod(shape)
     n = 1
     for a in axis if isinstance(axis, (tuple, list)) else (axis,):
@@ -37,7 +37,7 @@ def count(shape, axis):
 
 def restore(y, shape, axis, keepdims):
     """`y`, which was reduced from `shape`, with the reduced axes as axes of size 1."""
-    if keepdims or axis is None:  # a number broadcasts as it is
+    if keepdims or axis is None or not shape:  # a number broadcasts as it is
         return y
     kept = list(shape)
     for a in axis if isinstance(axis, (tuple, list)) else (axis,):
