@@ -5,6 +5,7 @@ import numpy as np
 from ..engine import _general, build
 from . import rules
 from .judge import WRONG
+from .numeric import JUMP, KINK
 from .problem import Problem
 from .report import worst
 
@@ -49,7 +50,7 @@ def _relation(level, problem):
     """What the rule's numbers are beside the right ones, in words."""
     k = worst(level)
     a, n = level.analytic, level.slopes.slope
-    if level.slopes.kind[k]:
+    if level.slopes.kind[k] in (KINK, JUMP):
         return
     if np.isnan(a[k]):
         yield "the rule's answer is not a number"

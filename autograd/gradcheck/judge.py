@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from . import numeric
-from .numeric import EPS, KINK, SMOOTH
+from .numeric import EPS, KINK, NOISE, SMOOTH
 
 __all__ = ["RTOL", "VERDICTS", "Level", "judge"]
 
@@ -92,13 +92,14 @@ def verdicts(problem, analytic, slopes, moves, witness, rtol, sway=0):
         between = (low - slack <= analytic) & (analytic <= high + slack)
         one_side = np.minimum(np.abs(analytic - left), np.abs(analytic - right)) <= 1e-5 * np.abs(analytic)
         jump_answer = (analytic == 0) | one_side
+        sharp |= (kind == NOISE) & (bar <= FLAT * _beside(problem, answer)[:, None] / size)
     unknown = ~np.isfinite(slope + bar)
     contradicted = np.abs(analytic - witness) > lost + 8 * EPS * matters  # 1 - ans * ans knows no more of it
     certain = confirmed | (sharp & (seen | ~contradicted))
     judged = np.where(right_answer, np.where(certain, CORRECT, INCONCLUSIVE), WRONG)
     smooth = np.where(unknown, INCONCLUSIVE, judged)
     kinked = np.where(np.where(kind == KINK, between, jump_answer), AT_KINK, WRONG)
-    return np.where(kind == SMOOTH, smooth, kinked)
+    return np.where((kind == SMOOTH) | (kind == NOISE), smooth, kinked)
 
 
 def _largest(problem, answer):
@@ -106,6 +107,17 @@ def _largest(problem, answer):
     sizes = [int(np.prod(shape)) for shape in problem.out_shapes]
     parts = np.split(answer, np.cumsum(sizes)[:-1])
     return np.repeat([part.max(initial=0) for part in parts], sizes)
+
+
+def _beside(problem, answer):
+    """For each element of a gradient the size it would have if it mattered as much as the others; 0 for no gradient.
+
+    The gradient of a bias before a batch norm is 0, and comes out as the rounding of those of the weights.
+    """
+    if not problem.is_gradient:
+        return 0 * answer
+    typical = problem.typical[-answer.size :]
+    return (answer * typical).max(initial=0) / typical
 
 
 def _sway(problem, analytic):

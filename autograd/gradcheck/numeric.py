@@ -19,7 +19,7 @@ FEELERS = 4  # steps too small to take a slope from
 UNMOVED = 16  # roundings by which an output may change unseen
 BESIDE = 8**4  # stairs go up and down within this factor
 COLUMNS = 3  # of Neville's table, beyond the differences themselves
-SMOOTH, KINK, JUMP = 0, 1, 2  # what a place is: left and right slopes agree, differ, or one is infinite
+SMOOTH, KINK, JUMP, NOISE = range(4)  # left and right slopes agree, differ, or one is infinite; no slope is seen at all
 
 
 class Slopes(NamedTuple):
@@ -55,7 +55,9 @@ def estimate(up, down, center, above, below, further, size=None):
     """
     size = np.abs(center) if size is None else size
     h = (above + below) / 2
-    noise = 4 * EPS * np.maximum(np.maximum(np.abs(up), np.abs(down)), size) + _quantum(up, down, center, h, further)
+    restless = np.maximum(_restless(up, h), _restless(down, h))
+    coarse = np.maximum(_quantum(up, down, center, h, further), 2 * restless)
+    noise = 4 * EPS * np.maximum(np.maximum(np.abs(up), np.abs(down)), size) + coarse
     rough = 2 * noise / h
     central = (up - down) / (above + below)
     reach = _reach(up, down)
@@ -74,7 +76,9 @@ def estimate(up, down, center, above, below, further, size=None):
     misled |= felt_bar < best
     found, best = np.where(misled, felt, found), np.where(misled, felt_bar, best)
     sides = (center - down) / below, (up - center) / above
-    return Slopes(found, best, *_sides(*sides, h, rough, 1e-7 * reach, felt, felt_bar))
+    left, right, kind = _sides(*sides, h, rough, 1e-7 * reach, felt, felt_bar)
+    drowned = restless > 1e-3 * np.maximum(_reach(up - center, down - center), np.abs(center))
+    return Slopes(found, best, left, right, np.where(drowned, NOISE, kind))
 
 
 def _extrapolated(central, h):
@@ -121,6 +125,13 @@ def _quantum(up, down, center, h, further):
         here = stair & (first_up == k)
         stair[here] = (further(k) == up[k])[here]
     return np.where(stair, jump, 0)
+
+
+def _restless(side, h):
+    """How far the values on one side are from a line where the steps are a few ulp: the noise of what nearly cancels."""
+    moved, span = side[1:FEELERS] - side[0], h[1:FEELERS] - h[0]
+    off = np.abs(moved[:-1] - moved[-1] * (span[:-1] / span[-1])).max(0)
+    return np.where(np.isfinite(off), off, 0)
 
 
 def _reach(up, down):

@@ -5,7 +5,7 @@ import textwrap
 import numpy as np
 
 from .judge import VERDICTS
-from .numeric import JUMP
+from .numeric import JUMP, KINK
 
 __all__ = ["Report"]
 
@@ -95,7 +95,7 @@ def _element(level):
         f"{_order(level.order)} of {of} by {by}, which is {level.problem.x[level.columns[k]]:.6g}: {verdict}",
         f"  the rule says     {level.analytic[k]:.12g}",
     ]
-    if kind:
+    if kind in (KINK, JUMP):
         lines.append(f"  slope, left       {left:.9g}")
         lines.append(f"  slope, right      {right:.9g}   (a kink: the rule's answer must lie between)")
     else:

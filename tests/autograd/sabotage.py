@@ -4,8 +4,8 @@
 
 Every rule of every operation is spoiled in every way of SABOTAGE, on the first row of rows.py that uses it. A spoiled
 rule that still gives the right derivatives there (a transposed sum) is not counted. False alarms are looked for on
-random inputs, with inputs, values and derivatives of scales from 1e-12 to 1e12, to second order on a tenth of them. With
-torch installed its gradcheck is given the very same functions and derivatives, a tenth of the random ones.
+random inputs, values and derivatives of scales from 1e-12 to 1e12, to second order for a tenth of them. With torch
+installed its gradcheck is given the very same functions and derivatives, a tenth of the random ones.
 """
 
 import argparse
