@@ -17,6 +17,7 @@ __all__ = ["Slopes", "along", "complex_along", "complex_jacobian", "jacobian", "
 EPS = np.finfo(float).eps
 FEELERS = 4  # steps too small to take a slope from
 UNMOVED = 16  # roundings by which an output may change unseen
+FURTHER = 1 + 1e-7  # times a step: on the same tread of a stair, and not the same value of a slope
 BESIDE = 8**4  # stairs go up and down within this factor
 COLUMNS = 3  # of Neville's table, beyond the differences themselves
 SMOOTH, KINK, JUMP, NOISE = range(4)  # left and right slopes agree, differ, or one is infinite; no slope is seen at all
@@ -51,7 +52,7 @@ def steps(x, typical, fine=False):
 def estimate(up, down, center, above, below, further, size=None):
     """The Slopes at `center` of functions whose values `above` it are `up` and `below` it `down`.
 
-    further: the function from a number of a step to the values a hundred-thousandth beyond that step above.
+    further: the function from a number of a step to the values just beyond that step above.
     """
     size = np.abs(center) if size is None else size
     h = (above + below) / 2
@@ -112,7 +113,7 @@ def _quantum(up, down, center, h, further):
     """How coarse the values are, beyond their own rounding: the first change on either side, where it is a stair.
 
     log(1 + x) at 1e-12 moves in jumps of 2e-16, and so does not move at all for tiny steps. max(|x|, 1e-11) does not
-    either, but beyond the first change it is no plateau: a hundred-thousandth further it has changed again.
+    either, but beyond the first change it is no plateau: just a little further it has changed again.
     """
     changed_up, changed_down = up != center, down != center
     first_up, first_down = changed_up.argmax(0), changed_down.argmax(0)
@@ -128,7 +129,7 @@ def _quantum(up, down, center, h, further):
 
 
 def _restless(side, h):
-    """How far the values on one side are from a line where the steps are a few ulp: the noise of what nearly cancels."""
+    """How far the values on one side are from a line where steps are a few ulp: the noise of what nearly cancels."""
     moved, span = side[1:FEELERS] - side[0], h[1:FEELERS] - h[0]
     off = np.abs(moved[:-1] - moved[-1] * (span[:-1] / span[-1])).max(0)
     return np.where(np.isfinite(off), off, 0)
@@ -169,13 +170,20 @@ def _sides(left, right, h, rough, least_jump, felt, felt_bar):
 # ----- a function along one direction -----
 
 
-def along(value, x, direction, weights, size):
-    """The Slopes (of one element) of t -> weights . value(x + t * direction) at 0; `size` is that of the terms."""
+def along(value, x, direction, weights):
+    """The Slopes (of one element) of t -> weights . value(x + t * direction) at 0.
+
+    The outputs that do not move are taken out before the sum: beside large ones, small changes would drown in rounding.
+    """
     h = np.concatenate([2 * EPS * 32.0 ** np.arange(FEELERS), np.geomspace(1e-7, 0.05, 7)])
-    run = lambda t: weights @ value(x + t * direction)
-    up, down = np.array([[run(t)] for t in h]), np.array([[run(-t)] for t in h])
-    further = lambda k: np.array([run(1.00001 * h[k])])
-    return estimate(up, down, np.array([run(0.0)]), h[:, None], h[:, None], further, np.array([size]))
+    center = value(x)
+    change = lambda t: value(x + t * direction) - center
+    sides = [np.array([change(sign * t) for t in h]) for sign in (1, -1)]
+    moved = (sides[0] != 0).any(0) | (sides[1] != 0).any(0)
+    up, down = ((side @ weights)[:, None] for side in sides)
+    further = lambda k: np.array([weights @ change(FURTHER * h[k])])
+    size = np.array([np.abs(weights[moved]) @ np.abs(center[moved])])
+    return estimate(up, down, np.zeros(1), h[:, None], h[:, None], further, size)
 
 
 def complex_along(value, x, direction, weights):
@@ -212,7 +220,7 @@ def jacobian(value, x, typical, moves, reach, groups, fine=False):
         mask[group] = 1
         above, below = x + mask * h, x - mask * h
         up, down = (np.array([value(z)[rows] for z in points]) for points in (above, below))
-        further = lambda k, mask=mask, rows=rows: value(x + 1.00001 * mask * h[k])[rows]
+        further = lambda k, mask=mask, rows=rows: value(x + FURTHER * mask * h[k])[rows]
         slopes = estimate(up, down, center[rows], (above - x)[:, owner], (x - below)[:, owner], further)
         for table, values in zip(out, slopes, strict=True):
             table[rows, owner] = values

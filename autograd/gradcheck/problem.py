@@ -35,7 +35,8 @@ class Problem:
         self.values = any(isinstance(x, Value) for x in leaves)
         self.live = [i for i, x in enumerate(self.leaves) if isinstance(x, Value) or _is_float(x)]
         if not self.live:
-            raise TypeError(f"gradcheck: no input of {self.name} is real and floating; write 1.0 for 1")
+            got = ", ".join({str(getattr(x, "dtype", type(x).__name__)): 0 for x in leaves}) or "none at all"
+            raise TypeError(f"gradcheck: no input of {self.name} is real and floating ({got}); write 1.0 for 1")
         paths = labels or _paths(self.inputs, first=not module)
         self.labels = [paths[i] for i in self.live]
         arrays = [np.asarray(float(x) if isinstance(x, Value) else x) for x in (self.leaves[i] for i in self.live)]
@@ -70,11 +71,14 @@ class Problem:
         return self._vector([_array(y) for y in answers])
 
     def _vector(self, answers):
-        answers = [y for y in answers if y.dtype.kind in "fc"]
-        if not answers:
-            raise TypeError(f"gradcheck: {self.name} gives no real floating answer; there is nothing to differentiate")
-        self.out_shapes = [y.shape for y in answers]
-        return np.concatenate([y.ravel() for y in answers])
+        real = [y for y in answers if y.dtype.kind in "fc"]
+        if not real:
+            got = ", ".join({str(y.item() if y.dtype == object else y.dtype): 0 for y in answers}) or "nothing"
+            raise TypeError(
+                f"gradcheck: {self.name} gives no real floating answer, but {got}; there is nothing to differentiate"
+            )
+        self.out_shapes = [y.shape for y in real]
+        return np.concatenate([y.ravel() for y in real])
 
     def linear(self, x, dtype=np.float64):
         """(answer, pullback) at `x`, from the rules."""

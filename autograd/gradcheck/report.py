@@ -64,7 +64,7 @@ class Report:
         return f"gradcheck: {self.name} {said[self.verdict]}"
 
     def to_dict(self):
-        """The report in plain Python objects: strings, numbers, lists and dicts."""
+        """The report in plain Python objects, as JSON knows them: None stands for what is not a finite number."""
         return {
             "name": self.name,
             "verdict": self.verdict,
@@ -148,16 +148,20 @@ def _level_dict(level):
                 "of": _place(level, k)[0],
                 "by": _place(level, k)[1],
                 "verdict": VERDICTS[level.verdict[k]],
-                "analytic": float(level.analytic[k]),
-                "numeric": float(level.slopes.slope[k]),
-                "bar": float(level.slopes.bar[k]),
-                "left": float(level.slopes.left[k]),
-                "right": float(level.slopes.right[k]),
-                "complex": float(level.complex[k]),
+                "analytic": _number(level.analytic[k]),
+                "numeric": _number(level.slopes.slope[k]),
+                "bar": _number(level.slopes.bar[k]),
+                "left": _number(level.slopes.left[k]),
+                "right": _number(level.slopes.right[k]),
+                "complex": _number(level.complex[k]),
             }
             for k in np.flatnonzero(level.verdict)[:100]
         ],
     }
+
+
+def _number(x):
+    return float(x) if np.isfinite(x) else None
 
 
 def _paragraph(text, indent):

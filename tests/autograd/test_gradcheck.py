@@ -426,7 +426,7 @@ def test_functions_of_values():
 def test_to_dict_is_plain():
     """JSON takes it."""
     report = mt.gradcheck(cube(lambda g, ans, x: g), X, raise_error=False)
-    told = json.loads(json.dumps(report.to_dict()))
+    told = json.loads(json.dumps(report.to_dict(), allow_nan=False))
 
     assert told["verdict"] == "wrong"
     assert told["levels"][0]["elements"][0]["of"] == "answer[0]"
