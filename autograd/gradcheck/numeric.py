@@ -15,7 +15,8 @@ import numpy as np
 __all__ = ["Slopes", "along", "complex_along", "complex_jacobian", "jacobian", "structure"]
 
 EPS = np.finfo(float).eps
-FEELERS = 4  # steps too small to take a slope from
+FEELERS = 6  # steps too small to take a good slope from
+FINEST = 4  # of them, over which a function is a line
 UNMOVED = 16  # roundings by which an output may change unseen
 FURTHER = 1 + 1e-7  # times a step: on the same tread of a stair, and not the same value of a slope
 BESIDE = 8**4  # stairs go up and down within this factor
@@ -37,7 +38,7 @@ class Slopes(NamedTuple):
 
 
 def steps(x, typical, fine=False):
-    """(FEELERS + K, n): a few ulp of `x`, to feel how coarse the function's values are, then a ladder of K steps.
+    """(FEELERS + K, n): from 2 ulp of `x` on, to feel how coarse the function's values are, then a ladder of K steps.
 
     fine: more steps, down to where nothing but rounding is left.
     """
@@ -130,7 +131,7 @@ def _quantum(up, down, center, h, further):
 
 def _restless(side, h):
     """How far the values on one side are from a line where steps are a few ulp: the noise of what nearly cancels."""
-    moved, span = side[1:FEELERS] - side[0], h[1:FEELERS] - h[0]
+    moved, span = side[1:FINEST] - side[0], h[1:FINEST] - h[0]
     off = np.abs(moved[:-1] - moved[-1] * (span[:-1] / span[-1])).max(0)
     return np.where(np.isfinite(off), off, 0)
 
