@@ -30,8 +30,10 @@ def main(argv=None):
 def _parser():
     parser = argparse.ArgumentParser(prog="python -m mytorch.autograd.gradcheck", description=__doc__.splitlines()[0])
     parser.add_argument("op", metavar="package.module:op", help="the function; a class is called for its instance")
-    parser.add_argument("--shape", action="append", type=_shape, metavar="3,4", help="of an input; once for each (default: 3,4)")
-    parser.add_argument("--domain", action="append", type=_domain, metavar="0.1,5", help="of an input; the last one serves the rest")
+    shape = "of an input; once for each (default: 3,4)"
+    domain = "of an input; the last one serves the rest (default: -2,2)"
+    parser.add_argument("--shape", action="append", type=_shape, metavar="3,4", help=shape)
+    parser.add_argument("--domain", action="append", type=_domain, metavar="0.1,5", help=domain)
     parser.add_argument("--order", type=int, default=1, help="2 checks the second derivatives too")
     parser.add_argument("--seed", type=int, default=0, help="of the random inputs")
     parser.add_argument("--json", action="store_true", help="print report.to_dict()")
