@@ -30,12 +30,29 @@ def main(argv=None):
 def _parser():
     parser = argparse.ArgumentParser(prog="python -m mytorch.autograd.gradcheck", description=__doc__.splitlines()[0])
     parser.add_argument("op", metavar="package.module:op", help="the function; a class is called for its instance")
-    parser.add_argument("--shape", action="append", metavar="3,4", help="of an input; once for each (default: 3,4)")
-    parser.add_argument("--domain", action="append", metavar="0.1,5", help="of an input; the last one serves the rest")
+    shape = "of an input; once for each (default: 3,4)"
+    domain = "of an input; the last one serves the rest (default: -2,2)"
+    parser.add_argument("--shape", action="append", type=_shape, metavar="3,4", help=shape)
+    parser.add_argument("--domain", action="append", type=_domain, metavar="0.1,5", help=domain)
     parser.add_argument("--order", type=int, default=1, help="2 checks the second derivatives too")
     parser.add_argument("--seed", type=int, default=0, help="of the random inputs")
     parser.add_argument("--json", action="store_true", help="print report.to_dict()")
     return parser
+
+
+def _shape(text):
+    try:
+        return tuple(int(n) for n in text.split(",") if n)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no shape; write 3,4") from None
+
+
+def _domain(text):
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no domain; write 0.1,5, or --domain=-2,2") from None
+    return low, high
 
 
 def _function(name):
@@ -52,9 +69,9 @@ def _function(name):
 def _inputs(options):
     """Random inputs of the shapes asked for, uniform in their domains."""
     rng = np.random.default_rng(options.seed)
-    shapes = [tuple(int(n) for n in shape.split(",") if n) for shape in options.shape or ["3,4"]]
-    domains = [tuple(map(float, domain.split(","))) for domain in options.domain or ["-2,2"]]
-    domains += domains[-1:] * (len(shapes) - len(domains))
+    shapes = options.shape or [(3, 4)]
+    domains = options.domain or [(-2.0, 2.0)]
+    domains = domains + domains[-1:] * (len(shapes) - len(domains))
     return [rng.uniform(low, high, shape) for shape, (low, high) in zip(shapes, domains, strict=False)]
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from ..engine import _general, build
 from . import rules
 from .judge import WRONG
+from .numeric import JUMP, KINK
 from .problem import Problem
 from .report import worst
 
@@ -20,10 +21,18 @@ def causes(report, problem, chain, rtol, rng):
 
     level = report.failed
     if level.verdict.max() < WRONG:
-        return ["the differences are too uncertain here; try other inputs, away from singular points and rounding"]
+        return [_uncertain(level.problem)]
     fails = lambda f, inputs: _fails(f, inputs, level.order, rtol, examine)
     found = [*_relation(level, problem), *_constant(level), *_fault(problem, chain, level, rtol, rng, examine)]
     return [*found, *_smallest(problem, fails)]
+
+
+def _uncertain(problem):
+    """What to do where the differences do not tell."""
+    outside = np.flatnonzero(~np.isfinite(problem.value(problem.x)))
+    if outside.size:
+        return f"{problem.output_place(outside[0])} is not finite here; choose inputs within the function's domain"
+    return "the differences are too uncertain here; try other inputs, away from singular points and rounding"
 
 
 def _fails(f, inputs, order, rtol, examine):
@@ -49,7 +58,7 @@ def _relation(level, problem):
     """What the rule's numbers are beside the right ones, in words."""
     k = worst(level)
     a, n = level.analytic, level.slopes.slope
-    if level.slopes.kind[k]:
+    if level.slopes.kind[k] in (KINK, JUMP):
         return
     if np.isnan(a[k]):
         yield "the rule's answer is not a number"

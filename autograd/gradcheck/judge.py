@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from . import numeric
-from .numeric import EPS, KINK, SMOOTH
+from .numeric import EPS, KINK, NOISE, SMOOTH
 
 __all__ = ["RTOL", "VERDICTS", "Level", "judge"]
 
@@ -46,11 +46,12 @@ def judge(problem, order, rtol=RTOL):
     analytic = problem.jacobian(x)
     witness = np.full(analytic.shape, np.nan)
     verdict = verdicts(problem, analytic, slopes, moves, witness, rtol)
-    unsure = (verdict == INCONCLUSIVE).any(0)
+    blunt = ~(slopes.bar <= SHARP * np.abs(slopes.slope))
+    unsure = (verdict == INCONCLUSIVE) | ((verdict == WRONG) & blunt)
     if unsure.any():
-        again = [[j for j in group if unsure[j]] for group in groups]
+        again = [[j for j in group if unsure[:, j].any()] for group in groups]
         finer = numeric.jacobian(value, x, typical, moves, reach, filter(None, again), fine=True)
-        better = unsure & moves & ~(finer.bar > slopes.bar)
+        better = unsure & moves & np.isfinite(finer.bar)
         slopes = numeric.Slopes(*(np.where(better, new, old) for new, old in zip(finer, slopes, strict=True)))
         verdict = verdicts(problem, analytic, slopes, moves, witness, rtol)
     unseen = lambda: (verdict == CORRECT) & (analytic != 0) & (slopes.bar > SHARP * np.abs(slopes.slope))
@@ -78,8 +79,9 @@ def verdicts(problem, analytic, slopes, moves, witness, rtol, sway=0):
     with np.errstate(invalid="ignore", over="ignore"):
         lost = rtol * np.abs(slope) + np.where(sway <= 1e-4 * np.abs(slope), sway, 0)
         size = np.where(problem.x == 0, problem.typical, np.abs(problem.x))
-        answer = np.abs(problem.value(problem.x))[:, None]
-        matters = np.maximum(answer, (np.abs(slope) * size).max(1, keepdims=True, initial=0)) / size
+        answer = np.abs(problem.value(problem.x))
+        matters = np.maximum(answer[:, None], (np.abs(slope) * size).max(1, keepdims=True, initial=0)) / size
+        matters = np.where(matters > 0, matters, _largest(problem, answer)[:, None] / size)
         matters = np.where(np.isfinite(matters), matters, 0)
         allowed = bar + lost + 4 * EPS * matters
         right_answer = np.abs(analytic - slope) <= allowed
@@ -90,18 +92,39 @@ def verdicts(problem, analytic, slopes, moves, witness, rtol, sway=0):
         between = (low - slack <= analytic) & (analytic <= high + slack)
         one_side = np.minimum(np.abs(analytic - left), np.abs(analytic - right)) <= 1e-5 * np.abs(analytic)
         jump_answer = (analytic == 0) | one_side
+        sharp |= (kind == NOISE) & (bar <= FLAT * _beside(problem, answer)[:, None] / size)
     unknown = ~np.isfinite(slope + bar)
     contradicted = np.abs(analytic - witness) > lost + 8 * EPS * matters  # 1 - ans * ans knows no more of it
     certain = confirmed | (sharp & (seen | ~contradicted))
     judged = np.where(right_answer, np.where(certain, CORRECT, INCONCLUSIVE), WRONG)
     smooth = np.where(unknown, INCONCLUSIVE, judged)
     kinked = np.where(np.where(kind == KINK, between, jump_answer), AT_KINK, WRONG)
-    return np.where(kind == SMOOTH, smooth, kinked)
+    return np.where((kind == SMOOTH) | (kind == NOISE), smooth, kinked)
+
+
+def _largest(problem, answer):
+    """For each of the answers the largest of its array: what the rounding of one that is 0 is measured by."""
+    sizes = [int(np.prod(shape)) for shape in problem.out_shapes]
+    parts = np.split(answer, np.cumsum(sizes)[:-1])
+    return np.repeat([part.max(initial=0) for part in parts], sizes)
+
+
+def _beside(problem, answer):
+    """For each element of a gradient the size it would have if it mattered as much as the others; 0 for no gradient.
+
+    The gradient of a bias before a batch norm is 0, and comes out as the rounding of those of the weights.
+    """
+    if not problem.is_gradient:
+        return 0 * answer
+    typical = problem.typical[-answer.size :]
+    return (answer * typical).max(initial=0) / typical
 
 
 def _sway(problem, analytic):
-    """How far the rules' answers move when the inputs move by 4 ulp: what rounding inside a right rule may do."""
+    """How far the rules' answers move when the inputs move by 4 ulp, or the cotangent's scale changes: what rounding
+    inside a right rule may do."""
     moved = [problem.jacobian(problem.x * (1 + 4 * EPS * pattern)) for pattern in _patterns(problem.x.size)]
+    moved += [problem.jacobian(problem.x, scale) for scale in (1.1, 1.3, 1.7)]
     return 4 * np.max([np.abs(other - analytic) for other in moved], axis=0)
 
 

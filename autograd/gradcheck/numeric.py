@@ -7,6 +7,7 @@ agreement by chance does not fool it. All arrays have the steps, from narrow to 
 """
 
 import warnings
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +15,13 @@ import numpy as np
 __all__ = ["Slopes", "along", "complex_along", "complex_jacobian", "jacobian", "structure"]
 
 EPS = np.finfo(float).eps
-FEELERS = 4  # steps too small to take a slope from
-SMOOTH, KINK, JUMP = 0, 1, 2  # what a place is: left and right slopes agree, differ, or one is infinite
+FEELERS = 6  # steps too small to take a good slope from
+FINEST = 4  # of them, over which a function is a line
+UNMOVED = 16  # roundings by which an output may change unseen
+FURTHER = 1 + 1e-7  # times a step: on the same tread of a stair, and not the same value of a slope
+BESIDE = 8**4  # stairs go up and down within this factor
+COLUMNS = 3  # of Neville's table, beyond the differences themselves
+SMOOTH, KINK, JUMP, NOISE = range(4)  # left and right slopes agree, differ, or one is infinite; no slope is seen at all
 
 
 class Slopes(NamedTuple):
@@ -32,14 +38,14 @@ class Slopes(NamedTuple):
 
 
 def steps(x, typical, fine=False):
-    """(FEELERS + K, n): a few ulp of `x`, to feel how coarse the function's values are, then a ladder of K steps.
+    """(FEELERS + K, n): from 2 ulp of `x` on, to feel how coarse the function's values are, then a ladder of K steps.
 
-    fine: more steps, and down to where nothing but rounding is left.
+    fine: more steps, down to where nothing but rounding is left.
     """
     size = np.where(x == 0, typical, np.abs(x))
     ulp = EPS * size
     narrow, wide = np.maximum((0 if fine else 1e-6) * np.minimum(size, 1), 64 * ulp), np.maximum(size, 1) / 4
-    count = int(np.ceil(np.log(wide / narrow).max(initial=1) / np.log(3 if fine else 8))) + 1
+    count = int(np.ceil(np.log(wide / narrow).max(initial=1) / np.log(2 if fine else 8))) + 1
     ladder = narrow * (wide / narrow) ** (np.arange(count)[:, None] / (count - 1))
     return np.concatenate([2 * ulp * 32.0 ** np.arange(FEELERS)[:, None], ladder])
 
@@ -47,41 +53,46 @@ def steps(x, typical, fine=False):
 def estimate(up, down, center, above, below, further, size=None):
     """The Slopes at `center` of functions whose values `above` it are `up` and `below` it `down`.
 
-    further: the function from a number of a step to the values a hundred-thousandth beyond that step above.
+    further: the function from a number of a step to the values just beyond that step above.
     """
     size = np.abs(center) if size is None else size
-    noise = 4 * EPS * np.maximum(np.maximum(np.abs(up), np.abs(down)), size) + _quantum(up, down, center, further)
     h = (above + below) / 2
+    restless = np.maximum(_restless(up, h), _restless(down, h))
+    coarse = np.maximum(_quantum(up, down, center, h, further), 2 * restless)
+    noise = 4 * EPS * np.maximum(np.maximum(np.abs(up), np.abs(down)), size) + coarse
     rough = 2 * noise / h
     central = (up - down) / (above + below)
     reach = _reach(up, down)
-    ladder = slice(FEELERS, None)
-    once = _extrapolate(central[ladder], h[ladder], 1)
-    twice = _extrapolate(once, h[ladder], 2)
+    tables = _extrapolated(central[FEELERS:], h[FEELERS:])
     felt, felt_bar = _narrow_first(
-        (central[k], 2 * np.abs(central[k] - central[k - 1]) + rough[k]) for k in range(1, FEELERS)
+        (central[k], 2 * np.abs(central[k] - central[k - 1]) + rough[k - 1]) for k in range(1, FEELERS)
     )
     found, best = _narrow_first(
         (table[k], np.maximum(np.abs(table[k] - lower[k]), np.abs(table[k] - _at(table, k + 1))) + rough[FEELERS + k])
-        for k in range(len(once))
-        for table, lower in ((once, central[ladder]), (twice, once))
+        for k in range(len(central) - FEELERS)
+        for lower, table in pairwise(tables)
     )
     # What oscillates between the steps of the ladder disagrees with what the feelers say, and is not sharp; what is
     # sharp and disagrees has values that stand still for the feelers.
     misled = (np.abs(found - felt) > best + felt_bar) & (best > 3e-5 * np.abs(found))
     misled |= felt_bar < best
     found, best = np.where(misled, felt, found), np.where(misled, felt_bar, best)
-    up, down, above, below, h, rough = (part[ladder] for part in (up, down, above, below, h, rough))
-    return Slopes(found, best, *_sides((center - down) / below, (up - center) / above, h, rough, 1e-7 * reach))
+    sides = (center - down) / below, (up - center) / above
+    left, right, kind = _sides(*sides, h, rough, 1e-7 * reach, felt, felt_bar)
+    drowned = restless > 1e-3 * np.maximum(_reach(up - center, down - center), np.abs(center))
+    return Slopes(found, best, left, right, np.where(drowned, NOISE, kind))
 
 
-def _extrapolate(table, h, order):
-    """The next column of Neville's table for step**2 -> 0; entry k uses the steps k to k + order."""
-    out = np.full(table.shape, np.nan)
-    if len(table) > order:
-        ratio = (h[order:] / h[:-order]) ** 2
-        out[:-order] = table[:-order] + (table[:-order] - table[1 : len(table) - order + 1]) / (ratio - 1)
-    return out
+def _extrapolated(central, h):
+    """The columns of Neville's table for step**2 -> 0; entry k of column c uses the steps k to k + c."""
+    columns = [central]
+    for order in range(1, COLUMNS + 1):
+        last, out = columns[-1], np.full(central.shape, np.nan)
+        if len(h) > order:
+            ratio = (h[order:] / h[:-order]) ** 2
+            out[:-order] = last[:-order] + (last[:-order] - last[1 : len(h) - order + 1]) / (ratio - 1)
+        columns.append(out)
+    return columns
 
 
 def _narrow_first(candidates):
@@ -99,22 +110,30 @@ def _at(table, k):
     return table[k] if k < len(table) else np.nan
 
 
-def _quantum(up, down, center, further):
+def _quantum(up, down, center, h, further):
     """How coarse the values are, beyond their own rounding: the first change on either side, where it is a stair.
 
     log(1 + x) at 1e-12 moves in jumps of 2e-16, and so does not move at all for tiny steps. max(|x|, 1e-11) does not
-    either, but beyond the first change it is no plateau: a hundred-thousandth further it has changed again.
+    either, but beyond the first change it is no plateau: just a little further it has changed again.
     """
     changed_up, changed_down = up != center, down != center
     first_up, first_down = changed_up.argmax(0), changed_down.argmax(0)
     columns = np.arange(center.size)
     jump = np.minimum(np.abs(up - center)[first_up, columns], np.abs(down - center)[first_down, columns])
-    both = changed_up[first_up, columns] & changed_down[first_down, columns] & (np.abs(first_up - first_down) <= 4)
-    stair = both & (jump <= 1e-6 * np.maximum(_reach(up, down), np.abs(center)))
+    both = changed_up[first_up, columns] & changed_down[first_down, columns]
+    near = np.abs(np.log(h[first_up, columns] / h[first_down, columns])) <= np.log(BESIDE)
+    stair = both & near & (jump <= 1e-6 * np.maximum(_reach(up, down), np.abs(center)))
     for k in np.unique(first_up[stair & (first_up > 0)]):
         here = stair & (first_up == k)
         stair[here] = (further(k) == up[k])[here]
     return np.where(stair, jump, 0)
+
+
+def _restless(side, h):
+    """How far the values on one side are from a line where steps are a few ulp: the noise of what nearly cancels."""
+    moved, span = side[1:FINEST] - side[0], h[1:FINEST] - h[0]
+    off = np.abs(moved[:-1] - moved[-1] * (span[:-1] / span[-1])).max(0)
+    return np.where(np.isfinite(off), off, 0)
 
 
 def _reach(up, down):
@@ -122,23 +141,29 @@ def _reach(up, down):
     return np.maximum(*(np.where(np.isfinite(side), np.abs(side), 0).max(0) for side in (up, down)))
 
 
-def _sides(left, right, h, rough, least_jump):
+def _sides(left, right, h, rough, least_jump, felt, felt_bar):
     """(left slope, right slope, kind): without a kink the gap between the two shrinks with the step.
 
     It is judged at the narrowest step where it can be told from rounding, if a narrower step could not have told.
     A gap that grows as the step shrinks is a jump, or an infinite slope: no rounding is as large as `least_jump`.
+    What is a kink for the ladder and none for the feelers is a function that turns between the steps: the feelers see
+    no such gap, or a slope (`felt`) that is not the mean of both sides.
     """
     gap = np.abs(right - left)
     gap = np.where(np.isnan(gap), 0, gap)
+    gap_felt = (gap + 4 * rough)[:FEELERS]
+    left, right, h, rough, gap = (part[FEELERS:] for part in (left, right, h, rough, gap))
     heard = gap > np.maximum(4 * rough, 1e-6 * np.maximum(np.abs(left), np.abs(right)))
     k = heard.argmax(0)
     at = lambda table, k: table[np.clip(k, 0, len(h) - 1), np.arange(h.shape[1])]
     could_not_tell = (k == 0) | (4 * at(rough, k - 1) >= 0.5 * at(gap, k))
+    seen = ~(gap_felt < 0.25 * at(gap, k)).any(0)
+    middle = np.abs(felt - (at(left, k) + at(right, k)) / 2) <= felt_bar + at(gap, k)
     ratio = at(gap, k) / at(gap, k + 1)
-    broken = heard.any(0) & could_not_tell & (k + 1 < len(h)) & (at(gap, k + 1) > 0)
+    broken = heard.any(0) & could_not_tell & seen & (k + 1 < len(h)) & (at(gap, k + 1) > 0)
     growth = at(h, k + 1) / at(h, k)
     jump = broken & (ratio > growth**0.25) & (at(gap * h, k) > least_jump)
-    kink = broken & (ratio > growth**-0.5) & (ratio <= growth**0.25)
+    kink = broken & middle & (ratio > growth**-0.5) & (ratio <= growth**0.25)
     limit = lambda side: at(side, k) + (at(side, k) - at(side, k + 1)) / (growth - 1)
     return limit(left), limit(right), np.where(jump, JUMP, np.where(kink, KINK, SMOOTH))
 
@@ -146,13 +171,20 @@ def _sides(left, right, h, rough, least_jump):
 # ----- a function along one direction -----
 
 
-def along(value, x, direction, weights, size):
-    """The Slopes (of one element) of t -> weights . value(x + t * direction) at 0; `size` is that of the terms."""
+def along(value, x, direction, weights):
+    """The Slopes (of one element) of t -> weights . value(x + t * direction) at 0.
+
+    The outputs that do not move are taken out before the sum: beside large ones, small changes would drown in rounding.
+    """
     h = np.concatenate([2 * EPS * 32.0 ** np.arange(FEELERS), np.geomspace(1e-7, 0.05, 7)])
-    run = lambda t: weights @ value(x + t * direction)
-    up, down = np.array([[run(t)] for t in h]), np.array([[run(-t)] for t in h])
-    further = lambda k: np.array([run(1.00001 * h[k])])
-    return estimate(up, down, np.array([run(0.0)]), h[:, None], h[:, None], further, np.array([size]))
+    center = value(x)
+    change = lambda t: value(x + t * direction) - center
+    sides = [np.array([change(sign * t) for t in h]) for sign in (1, -1)]
+    moved = (sides[0] != 0).any(0) | (sides[1] != 0).any(0)
+    up, down = ((side @ weights)[:, None] for side in sides)
+    further = lambda k: np.array([weights @ change(FURTHER * h[k])])
+    size = np.array([np.abs(weights[moved]) @ np.abs(center[moved])])
+    return estimate(up, down, np.zeros(1), h[:, None], h[:, None], further, size)
 
 
 def complex_along(value, x, direction, weights):
@@ -182,14 +214,14 @@ def jacobian(value, x, typical, moves, reach, groups, fine=False):
     center = value(x)
     h = steps(x, typical, fine)
     flat = np.zeros(moves.shape)
-    out = Slopes(flat, 4 * EPS * reach[:, None] / h[-1] + flat, flat.copy(), flat.copy(), flat.astype(int))
+    out = Slopes(flat, UNMOVED * EPS * reach[:, None] / h[-1] + flat, flat.copy(), flat.copy(), flat.astype(int))
     for group in groups:
         rows, owner = _owners(moves, group)
         mask = np.zeros(x.size)
         mask[group] = 1
         above, below = x + mask * h, x - mask * h
         up, down = (np.array([value(z)[rows] for z in points]) for points in (above, below))
-        further = lambda k, mask=mask, rows=rows: value(x + 1.00001 * mask * h[k])[rows]
+        further = lambda k, mask=mask, rows=rows: value(x + FURTHER * mask * h[k])[rows]
         slopes = estimate(up, down, center[rows], (above - x)[:, owner], (x - below)[:, owner], further)
         for table, values in zip(out, slopes, strict=True):
             table[rows, owner] = values

@@ -1,7 +1,7 @@
 """Jacobians too large to compute whole, by random directions; what disagrees is halved down to one element.
 
 For cotangents u and a direction v the rules give u'J v as v . pullback(u), and differences give it too. Every element
-of u and v is at least half its array's size, so one wrong element cannot hide. Elements of like contribution are probed
+of u and v is at least half its size, so one wrong element cannot hide. Elements of like contribution are probed
 together: beside large ones a small one would drown in their rounding.
 """
 
@@ -13,7 +13,7 @@ from .numeric import KINK
 
 __all__ = ["probe"]
 
-ROUNDS = 3  # with cotangents and directions of their own: several errors may cancel in one, not in three
+ROUNDS = 4  # with cotangents and directions of their own: several errors may cancel in one, not in all
 BAND = 1e-3  # contributions within this factor are probed together
 LOST = 1e-10  # what right rules may lose to rounding, relative to the sum of all contributions
 OFF = 0.01  # the error of one element that is to be found
@@ -26,7 +26,7 @@ def probe(problem, order, rng):
     for _ in range(ROUNDS):
         u = _random(y.size, rng)
         g = pullback(u)
-        for k, band in enumerate(_bands(np.where(np.isfinite(g), g, np.inf) * problem.typical)):
+        for k, band in enumerate(_bands(np.where(np.isfinite(g), g, np.inf) * _sizes(problem))):
             test = Probe(problem, u, g, rng)
             verdict, tolerance = test(band)
             if verdict == WRONG:
@@ -56,9 +56,8 @@ class Probe:
         """(verdict, tolerance) for a direction in which the elements `chosen` move, and no others."""
         problem = self.problem
         v = np.zeros(problem.x.size)
-        v[chosen] = _random(len(chosen), self.rng) * problem.typical[chosen]
-        size = np.abs(self.u) @ np.abs(problem.value(problem.x))
-        slopes = numeric.along(problem.value, problem.x, v, self.u, size)
+        v[chosen] = _random(len(chosen), self.rng) * _sizes(problem)[chosen]
+        slopes = numeric.along(problem.value, problem.x, v, self.u)
         slope, bar, left, right, kind = (part.item() for part in slopes)
         says, lost = float(self.g @ v), LOST * float(np.abs(self.g) @ np.abs(v))
         if kind == KINK and min(left, right) - lost <= says <= max(left, right) + lost:
@@ -74,7 +73,12 @@ class Probe:
 
     def least_error(self, chosen):
         """What each element off by OFF adds to the comparison at least, for any direction."""
-        return OFF * 0.25 * np.abs(self.g[chosen]) * self.problem.typical[chosen]
+        return OFF * 0.25 * np.abs(self.g[chosen]) * _sizes(self.problem)[chosen]
+
+
+def _sizes(problem):
+    """How far each input moves: by its own size, the small ones of an array by the usual one."""
+    return np.maximum(problem.typical, np.abs(problem.x))
 
 
 def _random(n, rng):
@@ -130,7 +134,7 @@ def _column(problem, j):
         return problem.value(z)
 
     up, down = (np.array([shifted(sign * step) for step in h[:, 0]]) for sign in (1, -1))
-    return numeric.estimate(up, down, center, h + 0 * up, h + 0 * up, lambda k: shifted(1.00001 * h[k, 0]))
+    return numeric.estimate(up, down, center, h + 0 * up, h + 0 * up, lambda k: shifted(numeric.FURTHER * h[k, 0]))
 
 
 def _row(u, slopes, analytic):

@@ -24,17 +24,20 @@ class Problem:
 
     def __init__(self, f, inputs, name=None, labels=None):
         self.name = name or getattr(f, "__name__", None) or type(f).__name__
-        parameters = dict(f.named_parameters()) if hasattr(f, "named_parameters") else {}
+        module = hasattr(f, "named_parameters")
+        parameters = dict(f.named_parameters()) if module else {}
         self.parameterised = bool(parameters)
-        self.f = _with_parameters(f, parameters) if parameters else f
-        self.inputs = ({k: p.data for k, p in parameters.items()}, *inputs) if parameters else tuple(inputs)
+        self.is_gradient = False
+        self.f = _with_parameters(f, parameters) if module else f
+        self.inputs = ({k: p.data for k, p in parameters.items()}, *inputs) if module else tuple(inputs)
         leaves, self.rebuild = flatten(self.inputs)
         self.leaves = [x if isinstance(x, Value) or not _is_float(x) else _float64(x) for x in leaves]
         self.values = any(isinstance(x, Value) for x in leaves)
         self.live = [i for i, x in enumerate(self.leaves) if isinstance(x, Value) or _is_float(x)]
         if not self.live:
-            raise TypeError(f"gradcheck: no input of {self.name} is real and floating; write 1.0 for 1")
-        paths = labels or _paths(self.inputs, first=not parameters)
+            got = ", ".join({str(getattr(x, "dtype", type(x).__name__)): 0 for x in leaves}) or "none at all"
+            raise TypeError(f"gradcheck: no input of {self.name} is real and floating ({got}); write 1.0 for 1")
+        paths = labels or _paths(self.inputs, first=not module)
         self.labels = [paths[i] for i in self.live]
         arrays = [np.asarray(float(x) if isinstance(x, Value) else x) for x in (self.leaves[i] for i in self.live)]
         self.shapes = [a.shape for a in arrays]
@@ -68,11 +71,14 @@ class Problem:
         return self._vector([_array(y) for y in answers])
 
     def _vector(self, answers):
-        answers = [y for y in answers if y.dtype.kind in "fc"]
-        if not answers:
-            raise TypeError(f"gradcheck: {self.name} gives no real floating answer; there is nothing to differentiate")
-        self.out_shapes = [y.shape for y in answers]
-        return np.concatenate([y.ravel() for y in answers])
+        real = [y for y in answers if y.dtype.kind in "fc"]
+        if not real:
+            got = ", ".join({str(y.item() if y.dtype == object else y.dtype): 0 for y in answers}) or "nothing"
+            raise TypeError(
+                f"gradcheck: {self.name} gives no real floating answer, but {got}; there is nothing to differentiate"
+            )
+        self.out_shapes = [y.shape for y in real]
+        return np.concatenate([y.ravel() for y in real])
 
     def linear(self, x, dtype=np.float64):
         """(answer, pullback) at `x`, from the rules."""
@@ -105,10 +111,10 @@ class Problem:
 
         return self._vector([_array(y) for y in answers]), pullback
 
-    def jacobian(self, x):
-        """The Jacobian at `x` from the rules, one pullback a row."""
+    def jacobian(self, x, scale=1.0):
+        """The Jacobian at `x` from the rules, one pullback a row: of a cotangent `scale`, which is divided out."""
         y, pullback = self.linear(x)
-        return np.array([pullback(row) for row in np.eye(y.size)]).reshape(y.size, x.size)
+        return np.array([pullback(row) for row in scale * np.eye(y.size)]).reshape(y.size, x.size) / scale
 
     # ----- one order up -----
 
@@ -122,7 +128,9 @@ class Problem:
         if self.values:
             gs, xs = [Value(float(g)) for g in gs], [Value(float(x)) for x in xs]
         labels = [f"g{k}" if len(gs) > 1 else "g" for k in range(len(gs))] + self.labels
-        return Problem(self._pulled_values if self.values else self._pulled, (gs, xs), self.name, labels)
+        gradient = Problem(self._pulled_values if self.values else self._pulled, (gs, xs), self.name, labels)
+        gradient.is_gradient = True
+        return gradient
 
     def _pulled(self, gs, xs):
         trace = Trace("gradcheck", self.call, (xs,), (0,))

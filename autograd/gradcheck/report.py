@@ -5,7 +5,7 @@ import textwrap
 import numpy as np
 
 from .judge import VERDICTS
-from .numeric import JUMP
+from .numeric import JUMP, KINK
 
 __all__ = ["Report"]
 
@@ -64,7 +64,7 @@ class Report:
         return f"gradcheck: {self.name} {said[self.verdict]}"
 
     def to_dict(self):
-        """The report in plain Python objects: strings, numbers, lists and dicts."""
+        """The report in plain Python objects, as JSON knows them: None stands for what is not a finite number."""
         return {
             "name": self.name,
             "verdict": self.verdict,
@@ -95,7 +95,7 @@ def _element(level):
         f"{_order(level.order)} of {of} by {by}, which is {level.problem.x[level.columns[k]]:.6g}: {verdict}",
         f"  the rule says     {level.analytic[k]:.12g}",
     ]
-    if kind:
+    if kind in (KINK, JUMP):
         lines.append(f"  slope, left       {left:.9g}")
         lines.append(f"  slope, right      {right:.9g}   (a kink: the rule's answer must lie between)")
     else:
@@ -148,16 +148,20 @@ def _level_dict(level):
                 "of": _place(level, k)[0],
                 "by": _place(level, k)[1],
                 "verdict": VERDICTS[level.verdict[k]],
-                "analytic": float(level.analytic[k]),
-                "numeric": float(level.slopes.slope[k]),
-                "bar": float(level.slopes.bar[k]),
-                "left": float(level.slopes.left[k]),
-                "right": float(level.slopes.right[k]),
-                "complex": float(level.complex[k]),
+                "analytic": _number(level.analytic[k]),
+                "numeric": _number(level.slopes.slope[k]),
+                "bar": _number(level.slopes.bar[k]),
+                "left": _number(level.slopes.left[k]),
+                "right": _number(level.slopes.right[k]),
+                "complex": _number(level.complex[k]),
             }
             for k in np.flatnonzero(level.verdict)[:100]
         ],
     }
+
+
+def _number(x):
+    return float(x) if np.isfinite(x) else None
 
 
 def _paragraph(text, indent):

@@ -1,6 +1,8 @@
 """How a function and the rules of its chain behave, whatever their numbers: in place, shape, dtype, linear, layout."""
 
 import inspect
+import traceback
+from pathlib import Path
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from .problem import _array
 
 __all__ = ["Call", "Trouble", "calls", "precision", "troubles", "where"]
 
+PACKAGE = Path(__file__).parents[1]  # autograd
 MOST = 64  # rule applications that are looked at
 LINEAR = 1e-8  # what a linear rule may lose to rounding
 
@@ -117,7 +120,7 @@ def troubles(problem, rng):
         pullback(u)
         log = calls(problem, u)
     except Exception as error:
-        return [_fatal(f"the backward pass fails with {type(error).__name__}: {error}")]
+        return [_fatal(f"the backward pass fails{_raised_at(error)} with {type(error).__name__}: {error}")]
     seen = set()
     for call in log[:MOST]:
         if (call.op, call.argument) not in seen:
@@ -128,16 +131,30 @@ def troubles(problem, rng):
     return found
 
 
+def _raised_at(error):
+    """' at file:line' of the innermost code that is not this package's, if the error comes from such code."""
+    frames = [(f.f_code.co_filename, line) for f, line in traceback.walk_tb(error.__traceback__)]
+    theirs = [(file, line) for file, line in frames if not Path(file).is_relative_to(PACKAGE)]
+    return f" at {theirs[-1][0]}:{theirs[-1][1]}" if theirs else ""
+
+
 def _forward(problem):
     """What `f` itself does that a function must not."""
     live = problem.carriers(problem.x)
     others = [x for x in problem.leaves if isinstance(x, np.ndarray)]
     before = [np.array(_array(x)) for x in (*live, *others)]
     try:
-        problem.call(live)
+        answers = [_array(y) for y in flatten(problem.call(live))[0]]
     except ValueError as error:
         if "read-only" not in str(error):
             raise
+        answers = []
+    if any(y.dtype.kind == "f" and y.dtype.itemsize < 8 for y in answers):
+        raise TypeError(
+            f"gradcheck: {problem.name} answers in {min(y.dtype for y in answers if y.dtype.kind == 'f')} where its "
+            "inputs are float64, too coarse to take differences of; let it keep its inputs' dtype "
+            "(astype, or an array of that dtype?)"
+        )
     for k, (x, old) in enumerate(zip((*live, *others), before, strict=True)):
         if not np.array_equal(_array(x), old, equal_nan=old.dtype.kind == "f"):
             what = problem.labels[k] if k < len(live) else "an input"

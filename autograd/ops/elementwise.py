@@ -83,8 +83,9 @@ cbrt = op(np.cbrt, lambda g, ans, x: g / (3 * ans * ans))
 sin = op(np.sin, lambda g, ans, x: g * cos(x))
 cos = op(np.cos, lambda g, ans, x: -g * sin(x))
 tan = op(np.tan, lambda g, ans, x: g * (1 + ans * ans))
-arcsin = op(np.arcsin, lambda g, ans, x: g / sqrt(1 - x * x))
-arccos = op(np.arccos, lambda g, ans, x: -g / sqrt(1 - x * x))
+# 1 - x * x loses its digits beside x = 1 and -1; (1 - x) * (1 + x) is the same and keeps them.
+arcsin = op(np.arcsin, lambda g, ans, x: g / sqrt((1 - x) * (1 + x)))
+arccos = op(np.arccos, lambda g, ans, x: -g / sqrt((1 - x) * (1 + x)))
 arctan = op(np.arctan, lambda g, ans, x: g / (1 + x * x))
 arctan2 = two(
     np.arctan2,  # (y, x) in numpy's naming of its arguments: the angle of the point (second, first)
@@ -95,8 +96,8 @@ sinh = op(np.sinh, lambda g, ans, x: g * cosh(x))
 cosh = op(np.cosh, lambda g, ans, x: g * sinh(x))
 tanh = op(np.tanh, lambda g, ans, x: g * (1 - ans * ans))
 arcsinh = op(np.arcsinh, lambda g, ans, x: g / sqrt(x * x + 1))
-arccosh = op(np.arccosh, lambda g, ans, x: g / sqrt(x * x - 1))
-arctanh = op(np.arctanh, lambda g, ans, x: g / (1 - x * x))
+arccosh = op(np.arccosh, lambda g, ans, x: g / sqrt((x - 1) * (x + 1)))
+arctanh = op(np.arctanh, lambda g, ans, x: g / ((1 - x) * (1 + x)))
 
 # hypot'(0, 0) = 0, as norm'(0): the quotient is taken by 1 where ans is 0, and x and y are 0 there.
 hypot = two(

@@ -226,8 +226,9 @@ def softmax(x, axis=-1):
 
 
 def log_softmax(x, axis=-1):
-    """x - logsumexp(x) over `axis`."""
-    return x - logsumexp(x, axis, keepdims=True)
+    """x - logsumexp(x) over `axis`; the largest x is taken out of both, so its size costs no digits."""
+    z = x - _peak(x, axis, "log_softmax")
+    return z - log(sum(exp(z), axis, True))
 
 
 def _reduced(shape, axis):

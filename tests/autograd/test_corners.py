@@ -1,5 +1,7 @@
 """The conventions where a derivative does not exist, and that nothing is lost at the edge of a domain."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -472,3 +474,14 @@ def test_mean_of_float16_does_not_overflow():
 
     assert mt.mean(x) == 100
     assert gradient(mt.mean, x)[0] == np.float16(0.001)
+
+
+def test_no_digits_are_lost_beside_singular_points():
+    """The derivatives of the inverse functions beside 1, and log_softmax beside 0, are good to rounding."""
+    d = 2.0**-40
+    beside = {mt.arcsin: 1 - d, mt.arccos: 1 - d, mt.arctanh: 1 - d, mt.arccosh: 1 + d}
+    exact = {mt.arcsin: 1, mt.arccos: -1, mt.arctanh: 1 / math.sqrt(d * (2 - d)), mt.arccosh: 1}
+    for f, x in beside.items():
+        root = math.sqrt(d * (2 + d if x > 1 else 2 - d))
+        assert mt.grad(f)(x) == pytest.approx(exact[f] / root, rel=4e-16)
+    assert mt.log_softmax(np.array([1e9, 1e9 - 20]))[0] == pytest.approx(-math.log1p(math.exp(-20)), rel=1e-6)
