@@ -22,7 +22,7 @@ class Parameter(Tensor):
         super().__init__(data, dtype, requires_grad)
 
 
-class Module:
+class Module(graph.Noted):
     """A function with parameters: a subclass sets them, or other modules, as attributes, and defines `forward`.
 
     A Tensor attribute that is not a Parameter is a buffer: saved and loaded, not trained. Under a name with a leading

@@ -37,13 +37,19 @@ class Plan:
     arena:      {Var: offset}; `size` its bytes.
     """
 
-    def __init__(self, program):
+    def __init__(self, program, exact=False):
         self.program = program
+        self.read_only = {var: s.it for s, var in program.inputs.items() if s.kind == "tensor"}
         self.view, self.groups, self.homes, self.arena = {}, {}, {}, {}
+        self.shown = {}  # Var -> an array laid out as it will be
+        self.merged = []  # lists of flat arrays whose pieces belong together
         self.size = 0
         self.pure, self.tail = self._split(program.statements)
         self._give_products_out()
         self._merge_updates()
+        self.turned = set()
+        if not exact:
+            self._turn_weights()
         self._find_views()
         self._find_homes()
         self.runs = [run for statements in (self.pure, self.tail) for run in self._runs(statements)]
@@ -145,6 +151,7 @@ class Plan:
         """Puts one part in the place of many: its arrays are flat ones, in which the many's lie side by side."""
         first, arrays = parts[0]
         flats = [self._lay_out([slots[k] for _, slots in parts]) for k in range(len(arrays))]
+        self.merged.append(flats)
         names, program, merged = dict(zip(arrays, flats, strict=True)), self.program, []
         for j, s in enumerate(first):
             out = Var((sum(part[j].out.size for part, _ in parts),), s.out.dtype)
@@ -170,11 +177,65 @@ class Plan:
             start += x.size
         return flat
 
+    # ----- weights that lie transposed: x @ W.T takes 105 µs then, and not 122, at 100 x 784 x 64 -----
+
+    def _turn_weights(self):
+        """Lays out matrices of flat arrays by columns, with their gradients and momenta, where that suits all readers.
+
+        That is so of a first layer's weight, which is read by x @ W.T alone, and whose gradient is a product too.
+        """
+        for flats in self.merged:
+            for column in zip(*(self.groups[flat] for flat in flats), strict=True):
+                wants = [len(x.shape) == 2 and self._wants_turning(x) for x in column]
+                if any(wants) and all(w or self._may_be_turned(x) for w, x in zip(wants, column, strict=True)):
+                    for x in column:
+                        self._turn(x)
+
+    def _readers(self, x):
+        return [s for s in (*self.pure, *self.tail) if any(y is x for y in s.reads())]
+
+    def _wants_turning(self, x):
+        """Whether a state is read as the right side of products, transposed, and by nothing else."""
+        if x not in self.changed:
+            return False
+        turned = self._readers(x)
+        return bool(turned) and all(
+            s.func is np.transpose and all(r.kind == "dot" and r.args[1] is s.out for r in self._readers(s.out))
+            for s in turned
+        )
+
+    def _may_be_turned(self, x):
+        """Whether a value is read as a piece of its flat array alone, and is a state or can be made transposed."""
+        return not self._readers(x) and (x in self.changed or x.made.kind == "dot")
+
+    def _turn(self, x):
+        """Makes `x` a transposed view of its piece of the flat array."""
+        piece, place = Var(x.shape[::-1], x.dtype), self.view.pop(x)
+        self.view[piece] = place
+        self.turned.add(x)
+        line, what = (x.made.line, x.made.what) if x.made else (("", 0), "")
+        view = Statement("view", np.transpose, (piece,), None, x, line, what, False)
+        if x in self.changed:
+            self.view[x] = piece, view
+            self.shown[x] = np.empty(piece.shape, piece.dtype).T
+            return
+        s = x.made  # (a @ b).T is b.T @ a.T
+        i = self.pure.index(s)
+        a, b = (self._transposed(y, s) for y in s.args)
+        piece.made = Statement("dot", np.dot, (b.out, a.out), None, piece, s.line, s.what, s.strict)
+        x.made = view
+        self.pure[i : i + 1] = [a, b, piece.made, view]
+
+    def _transposed(self, x, s):
+        """The statement that views `x` transposed, for use in `s`."""
+        out = Var(x.shape[::-1], x.dtype)
+        out.made = Statement("view", np.transpose, (x,), None, out, s.line, s.what, s.strict)
+        return out.made
+
     # ----- views -----
 
     def _find_views(self):
         """Which values show another's memory; a view that would have to copy is computed as any function is."""
-        self.shown = {}  # Var -> an array laid out as it will be
         for s in (*self.pure, *self.tail):
             if s.kind == "view":
                 x = next(variables(s.args))
@@ -189,8 +250,14 @@ class Plan:
 
     def _layout(self, var):
         if var not in self.shown:
-            self.shown[var] = var.const if var.const is not None else np.empty(var.shape, var.dtype)
+            self.shown[var] = var.const if var.const is not None else self._new_layout(var)
         return self.shown[var]
+
+    def _new_layout(self, var):
+        """An array as memory will be: by rows, or as that of a tensor that is read alone already is."""
+        if var in self.read_only and by_columns(self.read_only[var]._data):
+            return np.empty(var.shape[::-1], var.dtype).T
+        return np.empty(var.shape, var.dtype)
 
     def root(self, var):
         """The value whose memory `var` shows."""
@@ -277,7 +344,12 @@ class Plan:
 
     def _block(self, statements):
         """How many bytes of each array are done at a time."""
-        return BLOCK[len({self.root(x) for s in statements for x in _touched(s) if x.shape}) <= FEW]
+        return BLOCK[len({self._memory(x) for s in statements for x in _touched(s) if x.shape}) <= FEW]
+
+    def _memory(self, var):
+        """The value that stands for the memory of `var`: its root, or what is written over."""
+        home = self.homes.get(self.root(var))
+        return self.root(home[1]) if type(home) is tuple else self.root(var)
 
     def _elementwise(self, s):
         """Whether a statement does the same to every element of large arrays that lie in memory alike."""
@@ -411,6 +483,11 @@ def _touched(s):
     yield from s.reads()
     if s.out is not None:
         yield s.out
+
+
+def by_columns(x):
+    """Whether an array lies in memory by columns, and not by rows."""
+    return isinstance(x, np.ndarray) and x.flags.f_contiguous and not x.flags.c_contiguous
 
 
 def _matrices(args):

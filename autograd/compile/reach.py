@@ -9,6 +9,7 @@ import types
 
 import numpy as np
 
+from ..graph import Noted
 from ..tensor import Tensor
 
 __all__ = ["Reach"]
@@ -27,6 +28,8 @@ class Reach:
 
     def __init__(self, roots):
         self.checks, self.lengths = [], []
+        self.noted = [], []  # the same, of objects that count their changes
+        self.remembered = []  # (name, tensor): of an optimizer's state
         self.generators = {}  # id -> (generator, its state, its name)
         self.names = {}  # id of a tensor -> its name
         self.holders = {}  # id -> name; keeps what was walked
@@ -34,6 +37,7 @@ class Reach:
         stack, self._kept = [(name, x) for name, x in reversed(roots)], []
         while stack:
             stack.extend(reversed(list(self._visit(*stack.pop()))))
+        self.names |= {id(x): name for name, x in self.remembered}
 
     def _visit(self, name, x):
         """Notes `x`, and yields the (name, object) pairs of what hangs on it."""
@@ -54,11 +58,12 @@ class Reach:
         elif isinstance(x, types.FunctionType):
             yield from self._function(name, x)
         elif isinstance(x, (dict, types.MappingProxyType)):
-            yield from self._entries(x, [(f"{name}.{self._spelled(key)}", key) for key in x])
+            told = [(f"{name}.{self._spelled(key)}", key) for key in x]
+            yield from self._entries(x, told, by_tensor=any(isinstance(key, Tensor) for key in x))
         elif isinstance(x, (list, tuple)):
             yield from self._entries(x, [(f"{name}.{i}", i) for i in range(len(x))] if len(x) <= LONG else [])
         elif hasattr(x, "__dict__") and not isinstance(x, type):
-            yield from self._entries(vars(x), [(f"{name}.{key}", key) for key in vars(x)])
+            yield from self._entries(vars(x), [(f"{name}.{key}", key) for key in vars(x)], noted=isinstance(x, Noted))
             if callable(x) and isinstance(getattr(x, "func", None), types.FunctionType):  # functools.partial
                 yield name, x.func
                 yield name, x.args
@@ -73,11 +78,15 @@ class Reach:
         yield name, f.__defaults__
         yield name, f.__kwdefaults__
 
-    def _entries(self, holder, named, whole=True):
-        """Notes what `holder` has under the keys of (name, key) pairs, and yields the (name, object) pairs."""
+    def _entries(self, holder, named, whole=True, noted=False, by_tensor=False):
+        """Notes what `holder` has under the keys of (name, key) pairs, and yields the (name, object) pairs.
+
+        by_tensor: it is what an optimizer remembers of its parameters, which are taken to stay the same tensors.
+        """
+        checks, lengths = self.noted if noted else (self.checks, self.lengths)
         if whole and not isinstance(holder, _Cell):
             self._kept.append(holder)
-            self.lengths.append((holder, len(holder)))
+            lengths.append((holder, len(holder)))
         if len(named) > LONG:
             return
         for name, key in named:
@@ -86,8 +95,13 @@ class Reach:
             except ValueError:  # a variable that is not set yet
                 continue
             if not isinstance(value, types.ModuleType):
-                self.checks.append((holder, key, value))
-                yield name, value
+                if not by_tensor:
+                    checks.append((holder, key, value))
+                    yield name, value
+                elif isinstance(value, dict):
+                    self._kept.append(value)
+                    self.lengths.append((value, len(value)))
+                    self.remembered += [(f"{name}.{k}", x) for k, x in value.items() if isinstance(x, Tensor)]
 
     def _spelled(self, key):
         """A key as part of a name: a tensor's is its own name."""
@@ -108,12 +122,12 @@ class Reach:
             if _state(generator) != state:
                 return f"draws from the random generator `{name}`", True
         setup = False
-        for holder, n in self.lengths:
+        for holder, n in self.lengths + self.noted[1]:
             if len(holder) != n:
                 if isinstance(holder, list):
                     return f"appends to the list `{self._name(holder)}`", True
                 setup = True
-        for holder, key, value in self.checks:
+        for holder, key, value in self.checks + self.noted[0]:
             try:
                 now = holder[key]
             except (KeyError, IndexError, ValueError):
@@ -128,10 +142,10 @@ class Reach:
     def restore(self):
         """Takes out again what a run that failed has put into dicts."""
         before = {}
-        for holder, key, value in self.checks:
+        for holder, key, value in self.checks + self.noted[0]:
             if type(holder) is dict:
                 before.setdefault(id(holder), (holder, {}))[1][key] = value
-        for holder, n in self.lengths:
+        for holder, n in self.lengths + self.noted[1]:
             if type(holder) is dict and len(holder) > n:
                 kept = before.get(id(holder), (holder, {}))[1]
                 for key in [key for key in holder if key not in kept]:

@@ -107,8 +107,10 @@ def _entries(step):
     for source, var in step.program.inputs.items():
         if source.kind != "tensor" or source in step.of_argument:
             continue
-        if var in plan.view and type(plan.view[var][1]) is tuple:
-            flat, (start, stop) = plan.view[var]
-            yield f'    "{step.named[source]}": memory["{names[flat]}"][{start}:{stop}].reshape({var.shape}),\n'
+        place = plan.view.get(plan.view[var][0] if var in plan.turned else var)
+        if place is not None and type(place[1]) is tuple:
+            flat, (start, stop) = place
+            shape = f"{var.shape[::-1]}).T" if var in plan.turned else f"{var.shape})"
+            yield f'    "{step.named[source]}": memory["{names[flat]}"][{start}:{stop}].reshape({shape},\n'
         elif names[var] in step.written.memory:
             yield f'    "{step.named[source]}": memory["{names[var]}"],\n'

@@ -31,6 +31,7 @@ class Fallback(Exception):
     """A function that cannot be compiled, but runs as it is."""
 
 
+LIMIT = 50_000  # numpy calls: the text of more takes minutes to compile
 PACKAGE = __name__.partition(".")[0]
 SHAPES = {np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj, np.may_share_memory,
           np.broadcast_shapes, np.min_scalar_type, np.common_type}  # fmt: skip
@@ -302,6 +303,8 @@ class Tape:
             var.made = Statement(kind, func, args, kwargs, var, line, what or func.__name__, self.strict > 0)
             self.statements.append(var.made)
             self.memo[key] = var
+            if len(self.statements) > LIMIT:
+                raise Fallback(f"it makes more than {LIMIT:,} numpy calls; compile a part, such as one step of a loop")
         return Traced(self, np.asarray(result), var, base)  # a scalar would be copied where an array is viewed
 
     def _name(self, leaf):

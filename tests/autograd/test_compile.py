@@ -470,6 +470,20 @@ def test_functions_that_need_the_array():
     assert f(np.zeros(2)) == np.zeros(2).tobytes()
 
 
+def test_what_is_too_long(monkeypatch):
+    """A run of more numpy calls than a program may have runs as it is; the warning says what to do."""
+    monkeypatch.setattr(sys.modules["mytorch.autograd.compile.tape"], "LIMIT", 10)
+
+    def f(x):
+        for k in range(20):
+            x = x * k + 1
+        return x
+
+    compiled = mt.compile(f)
+    with pytest.warns(RuntimeWarning, match="more than 10 numpy calls"):
+        assert compiled(np.ones(1)) == f(np.ones(1))
+
+
 def test_an_operation_of_plain_python():
     """A custom operation that loops over elements is one call of the program, in every call."""
 
@@ -547,7 +561,7 @@ def test_source():
 
     assert re.search(r"np\.tanh\(v\d+, v\d+\) +# tanh, test_compile\.py:\d+", step.source)
     assert re.search(r"np\.dot\(.*# backward of inner, test_compile\.py:\d+", step.source)
-    assert "model_0_weight = flat" in step.source  # 6 updates are one of a flat array
+    assert "model_0_bias = flat" in step.source  # 6 updates are one of a flat array
     assert len(re.findall("np.subtract.flat", step.source)) == 1
 
 
