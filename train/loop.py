@@ -55,7 +55,7 @@ def fit(
     rng=None,
     loss_fn=cross_entropy,
     watch=None,
-    compile=True,
+    compile=False,
 ):
     """Trains on data.train; after each epoch yields a dict of COLUMNS, with the loss and error on data.val.
 

@@ -23,6 +23,7 @@ from .tape import DATA, GRAD, Fallback, Singular, Tape, Traced, TracedGenerator,
 
 __all__ = ["Compiled"]
 
+PROGRAMS = 32  # of one function; the one that was not used for longest goes
 SETUPS = 3  # runs in a row that may set things up, as an optimizer's first step does
 
 
@@ -38,7 +39,7 @@ class Compiled:
         self.exact = exact
         self.steps = []  # the last one used first
         self.setups = 0
-        self.runs_as_it_is = False
+        self.runs_as_it_is, self.told = False, set()
         self.lock = threading.RLock()
 
     def __call__(self, *args, **kwargs):
@@ -65,13 +66,23 @@ class Compiled:
             return self.f(*args, **kwargs)
         except Fallback as reason:
             self.runs_as_it_is = True
-            name = getattr(self.f, "__qualname__", repr(self.f))
-            warnings.warn(f"compile: {name} runs as it is, not compiled: {reason}", RuntimeWarning, stacklevel=3)
+            self._tell(f"runs as it is, not compiled: {reason}")
             return self.f(*args, **kwargs)
         self.setups = self.setups + 1 if run.setup else 0
         if not run.setup:
             self.steps = [Step(run, form), *(step for step in self.steps if step.valid())]
+            if len(self.steps) > PROGRAMS:
+                self.steps.pop()
+                self._tell(
+                    f"has {PROGRAMS} programs for as many kinds of arguments; pass what changes as an array or a float"
+                )
         return answer
+
+    def _tell(self, text):
+        """Warns once of each line."""
+        if text not in self.told:
+            self.told.add(text)
+            warnings.warn(f"compile: {_name(self.f)} {text}", RuntimeWarning, stacklevel=4)
 
     # ----- what was made -----
 
@@ -164,6 +175,8 @@ class Run:
         if kind == "generator":
             var = self.tape.inputs[Source("arg", key=i)] = Var((), np.dtype(object))
             return TracedGenerator(self.tape, x, var)
+        if kind in ("tensor", "leaf") and id(x) in self.reach.names:
+            raise Fallback("an argument is a tensor that the function can also reach otherwise")
         if kind == "computed":
             raise Fallback(
                 "an argument was computed from tensors that require grad, and the gradient goes further back"

@@ -193,6 +193,15 @@ def test_shapes_and_dtypes():
     assert len(step.steps) == 3
 
 
+def test_many_programs():
+    """A whole number that is another in every call makes programs without end; a warning says what to do."""
+    f = mt.compile(lambda x, n: x + n)
+    with pytest.warns(RuntimeWarning, match="32 programs.*as an array or a float"):
+        for n in range(40):
+            assert f(np.ones(1), n) == n + 1
+    assert len(f.steps) == 32
+
+
 def test_the_rate_is_looked_up():
     """A schedule that sets lr before each step makes no new programs."""
     plain, other, step = pair(lr=0.1, momentum=0.9)
@@ -460,6 +469,15 @@ def test_a_graph_in_the_answer():
     f(np.ones(2)).backward()
 
     assert w.grad.tolist() == [2, 2]
+
+
+def test_an_argument_that_is_reached_otherwise():
+    """A captured tensor that is also passed in could be told from another one by nothing."""
+    w = mt.tensor([1.0, 2.0])
+    f = mt.compile(lambda x: x * w)
+    with pytest.warns(RuntimeWarning, match="also reach otherwise"):
+        assert f(w).tolist() == [1, 4]
+    assert f(mt.tensor([5.0, 5.0])).tolist() == [5, 10]
 
 
 def test_functions_that_need_the_array():

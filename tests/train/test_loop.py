@@ -99,7 +99,7 @@ def test_the_rate_follows_the_schedule_step_by_step(dataset):
         asked.add(progress)
         return 1 - progress
 
-    epochs = list(fit(model, optimizer, dataset, 2, 10, falling, compile=False))
+    epochs = list(fit(model, optimizer, dataset, 2, 10, falling))
 
     assert len(dataset.train.x) == 55
     assert sorted(asked) == pytest.approx([i / 12 for i in range(12)])
@@ -119,8 +119,22 @@ def test_the_gradient_norm_is_that_of_the_gradients(dataset):
     norms, optimizer = [], optim.SGD(model.parameters(), lr=0.1)
     step = optimizer.step
     optimizer.step = lambda: norms.append(loop.gradient_norm(model)) or step()
-    first, second = fit(model, optimizer, dataset, 2, 10, compile=False)
+    first, second = fit(model, optimizer, dataset, 2, 10)
     assert [first["grad_norm"], second["grad_norm"]] == pytest.approx([np.mean(norms[:6]), np.mean(norms[6:])])
+
+
+def test_compiled_steps_give_the_same_rows(dataset):
+    """Every number of training is the same, bit for bit, whether its steps are compiled or not."""
+    told = []
+    for compile in (False, True):
+        mt.seed(0)
+        model = nn.MLP(6, [8, 5], 3, nn.ReLU, batch_norm=True)
+        optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        epochs = list(fit(model, optimizer, dataset, 3, 10, optim.linear, rng=0, compile=compile))
+        told.append([{k: v for k, v in row.items() if k not in loop.TIMING} for row in epochs])
+        told[-1].append({k: v.tolist() for k, v in model.state_dict().items()})
+
+    assert told[0] == told[1]
 
 
 def test_groups_keep_their_proportions(dataset):
