@@ -5,6 +5,8 @@ up to `LONG` entries; not modules, classes, functions of this package, nor the i
 truths among them are constants of a program: one that changes makes a new program.
 """
 
+import contextlib
+import dis
 import types
 
 import numpy as np
@@ -55,6 +57,8 @@ class Reach:
         elif isinstance(x, types.MethodType):
             yield _self(name), x.__self__
             yield name, x.__func__
+        elif getattr(type(x), "compiles", False):
+            yield name, x.f
         elif isinstance(x, types.FunctionType):
             yield from self._function(name, x)
         elif isinstance(x, (dict, types.MappingProxyType)):
@@ -89,11 +93,11 @@ class Reach:
             lengths.append((holder, len(holder)))
         if len(named) > LONG:
             return
+        found = []
         for name, key in named:
-            try:
-                value = holder[key]
-            except ValueError:  # a variable that is not set yet
-                continue
+            with contextlib.suppress(ValueError):  # a variable that is not set yet
+                found.append((name, key, holder[key]))
+        for name, key, value in sorted(found, key=lambda it: not isinstance(it[2], Noted)):  # a model names its parameters
             if not isinstance(value, types.ModuleType):
                 if not by_tensor:
                     checks.append((holder, key, value))
@@ -180,7 +184,7 @@ def _self(name):
 
 def _globals_of(code):
     """The names that code, and the functions defined in it, may look up."""
-    names = list(code.co_names)
+    names = [i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")]
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             names += _globals_of(constant)

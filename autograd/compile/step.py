@@ -33,6 +33,8 @@ DATA_OF, NODE_OF, SHAPE_OF, DTYPE_OF = map(attrgetter, ("_data", "_node", "shape
 class Compiled:
     """A function as straight-line numpy, made from a run of it; see `mytorch.compile`."""
 
+    compiles = True
+
     def __init__(self, f, exact=False):
         functools.update_wrapper(self, f, updated=())
         self.f = f
