@@ -97,7 +97,8 @@ class Reach:
         for name, key in named:
             with contextlib.suppress(ValueError):  # a variable that is not set yet
                 found.append((name, key, holder[key]))
-        for name, key, value in sorted(found, key=lambda it: not isinstance(it[2], Noted)):  # a model names its parameters
+        found.sort(key=lambda it: not isinstance(it[2], Noted))  # a model names its parameters
+        for name, key, value in found:
             if not isinstance(value, types.ModuleType):
                 if not by_tensor:
                     checks.append((holder, key, value))
