@@ -54,6 +54,8 @@ class Plan:
         self._find_homes()
         self.runs = [run for statements in (self.pure, self.tail) for run in self._runs(statements)]
         self._allot()
+        self.columns = {var for var, tensor in self.read_only.items() if by_columns(self.shown.get(var))}
+        self.shown = None  # as large as all values together
 
     # ----- order -----
 

@@ -14,7 +14,7 @@ from ..graph import Leaf, Noted, clock, mode, wrap
 from ..tensor import Tensor
 from ..tree import flatten
 from . import CompileError
-from .plan import Plan, by_columns
+from .plan import Plan
 from .program import Program, Source, Var
 from .reach import SCALARS, Reach
 from .rewrite import rewrite
@@ -586,7 +586,7 @@ class Memory:
             self._take(source, piece)
             return piece
         tensor = source.it
-        order = "F" if by_columns(plan.shown.get(var)) else "C"
+        order = "F" if var in plan.columns else "C"
         if not (isinstance(tensor._data, np.ndarray) and tensor._data.flags[f"{order}_CONTIGUOUS"]):
             tensor._data = np.array(tensor._data, order=order)
         self.tensors.append((tensor, tensor._node, tensor._data))
