@@ -314,6 +314,8 @@ class Plan:
         s = x.made
         if s is None or s.kind != "ufunc" or x in self.view or x in self.homes or len(self.readers[x]) > 1:
             return False
+        if x in self.program.outputs or any(x is var for _, var in self.program.commits):
+            return False
         return s in self.tail and (x.shape, x.dtype) == (old.shape, old.dtype) and last <= self.place[id(s)]
 
     def _copy_home(self, source, var, old):

@@ -24,6 +24,7 @@ from .tape import DATA, GRAD, Fallback, Singular, Tape, Traced, TracedGenerator,
 __all__ = ["Compiled"]
 
 PROGRAMS = 32  # of one function; the one that was not used for longest goes
+WAYS = 100  # calls for which a program gave way to the function itself, after which it is not asked again
 SETUPS = 3  # runs in a row that may set things up, as an optimizer's first step does
 
 
@@ -41,7 +42,7 @@ class Compiled:
         self.exact = exact
         self.steps = []  # the last one used first
         self.setups = 0
-        self.runs_as_it_is, self.told = False, set()
+        self.runs_as_it_is, self.told, self.given_way = False, set(), 0
         self.lock = threading.RLock()
 
     def __call__(self, *args, **kwargs):
@@ -55,8 +56,8 @@ class Compiled:
                         self.steps.insert(0, self.steps.pop(i))
                     try:
                         return step(leaves)
-                    except step.gives_way:  # for these values another way is taken, or a gradient is singular
-                        return self.f(*args, **kwargs)
+                    except step.gives_way as reason:  # other values, another way; or a gradient is singular
+                        return self._gives_way(args, kwargs, reason)
             return self._trace(args, kwargs, form, leaves)
 
     def _trace(self, args, kwargs, form, leaves):
@@ -64,8 +65,8 @@ class Compiled:
         run = Run(self, args, kwargs, leaves)
         try:
             answer = run.answer()
-        except Singular:
-            return self.f(*args, **kwargs)
+        except Singular as reason:
+            return self._gives_way(args, kwargs, reason)
         except Fallback as reason:
             self.runs_as_it_is = True
             self._tell(f"runs as it is, not compiled: {reason}")
@@ -79,6 +80,14 @@ class Compiled:
                     f"has {PROGRAMS} programs for as many kinds of arguments; pass what changes as an array or a float"
                 )
         return answer
+
+    def _gives_way(self, args, kwargs, reason):
+        """The answer of the function itself, for a call that a program cannot do; of many such, none is tried again."""
+        self.given_way += 1
+        if self.given_way > WAYS:
+            self.runs_as_it_is = True
+            self._tell(f"runs as it is, not compiled: {WAYS} calls had to ({reason})")
+        return self.f(*args, **kwargs)
 
     def _tell(self, text):
         """Warns once of each line."""
@@ -148,6 +157,7 @@ class Run:
         others = [(f"argument {i}", x) for i, x in enumerate(leaves) if _kind(x) == "object"]
         self.reach = Reach([(getattr(self.f, "__name__", "f"), self.f), *others])
         self.tape = Tape()
+        self.generators = []  # (generator, its state before) of the arguments
         self.setups = compiled.setups
 
     def answer(self):
@@ -176,6 +186,7 @@ class Run:
             return self.tape.input(Source("arg", key=i), x if kind == "number" else np.asarray(x))
         if kind == "generator":
             var = self.tape.inputs[Source("arg", key=i)] = Var((), np.dtype(object))
+            self.generators.append((x, x.bit_generator.state))
             return TracedGenerator(self.tape, x, var)
         if kind in ("tensor", "leaf") and id(x) in self.reach.names:
             raise Fallback("an argument is a tensor that the function can also reach otherwise")
@@ -235,6 +246,8 @@ class Run:
 
     def _undo(self):
         """Everything as it was before."""
+        for generator, state in self.generators:
+            generator.bit_generator.state = state
         for tensor, data in self.tape.states.values():
             DATA.__set__(tensor, data)
         for leaf, grad, _ in self.tape.grads.values():
@@ -561,7 +574,8 @@ class Memory:
                 for x in plan.groups[var]:
                     piece = flat[start : start + x.size]
                     piece = piece.reshape(x.shape[::-1]).T if x in plan.turned else piece.reshape(x.shape)
-                    self._take(sources.get(x) or ends[x], piece)
+                    if x in sources or x in ends:  # else what is only computed with
+                        self._take(sources.get(x) or ends[x], piece)
                     start += x.size
             else:
                 arrays[name] = self._bind(plan, sources.get(var) or plan.homes[var], var)

@@ -223,7 +223,6 @@ class Tape:
     def __init__(self):
         self.statements = []
         self.inputs = {}  # where from -> Var
-        self.handles = []  # the Traced of arrays that were passed in: they must not change in place
         self.states = {}  # id -> (Tensor, the array it had)
         self.grads = {}  # id -> (Leaf, the gradient it had, whether the run looked at it)
         self.made = []  # weak references to the tensors made here
@@ -237,10 +236,11 @@ class Tape:
 
     def input(self, source, value):
         """The Traced of what comes from outside: of a `source` that says where to find it in later calls."""
-        number = isinstance(value, float) and not isinstance(value, np.generic)
-        dtype = np.dtype(float) if number else value.dtype
-        var = self.inputs[source] = Var(np.shape(value), dtype, number=number)
-        return Traced(self, value, var)
+        if source not in self.inputs:
+            number = isinstance(value, float) and not isinstance(value, np.generic)
+            dtype = np.dtype(float) if number else value.dtype
+            self.inputs[source] = Var(np.shape(value), dtype, number=number)
+        return Traced(self, value, self.inputs[source])
 
     def reads(self, tensor, data):
         """The Traced of a tensor that was there before; of one that was made here, the constant array itself."""
@@ -439,12 +439,14 @@ class Tape:
         """What a random generator gives."""
         out = kwargs.pop("out", None)
         result = getattr(generator.generator, method)(*values(args), **values(kwargs))
-        if not isinstance(result, (np.ndarray, float, int)):
+        if not isinstance(result, (np.ndarray, np.generic, float)):  # shuffle changes its argument, bytes gives bytes
             raise Fallback(f"{method} of a random generator gives no array, at {users_line()}")
-        result = np.asarray(result)
-        if method == "shuffle":
-            raise Fallback(f"a random generator shuffles an array in place, at {users_line()}")
-        traced = self.note("draw", getattr(np.random.Generator, method), (generator.var, *args), kwargs, result)
+        number = type(result) is float
+        func, args = getattr(np.random.Generator, method), (generator.var, *args)
+        traced = self.note("draw", func, args, kwargs, np.float64(result) if number else result)
+        traced.var.number = number
+        if number:
+            return Traced(self, result, traced.var)
         return traced if out is None else self.assign(out, traced)
 
     def rescues(self, error):

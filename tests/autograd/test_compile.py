@@ -177,6 +177,32 @@ def test_large_arrays_in_blocks():
     assert "for " in compiled.source and "blocks" in compiled.source
 
 
+def test_numbers_that_are_drawn():
+    """One number from a generator is a Python number: float32 stays float32."""
+    a, b = np.random.default_rng(1), np.random.default_rng(1)
+    f = mt.compile(lambda x, rng: x * rng.normal() + rng.uniform(1, 2))
+    for _ in range(3):
+        y = f(X, b)
+        expected = X * a.normal() + a.uniform(1, 2)
+
+        assert y.dtype == np.float32
+        np.testing.assert_allclose(y, expected, rtol=1e-6)
+
+
+def test_two_updates_in_one_step():
+    """An optimizer may step twice in one call."""
+    plain, other = Training(lr=0.1, momentum=0.9), Training(lr=0.1, momentum=0.9)
+
+    def twice(t):
+        t.step(X, Y)
+        return t.step(X, Y)
+
+    compiled = mt.compile(lambda: twice(other))
+    for _ in range(5):
+        np.testing.assert_allclose(compiled().item(), twice(plain).item(), rtol=1e-5)
+    assert_equal(plain.state(), other.state())
+
+
 # ----- a new program where one is needed, and only there -----
 
 
@@ -524,6 +550,15 @@ def test_singular_points():
     compiled = mt.compile(f)
     for x in (np.array([1.0, 4.0]), np.array([0.0, 4.0]), np.array([1.0, 9.0])):
         np.testing.assert_allclose(compiled(x), f(x))
+
+
+def test_always_singular():
+    """Where every call meets a singular point, the function runs as it is in the end, with a warning."""
+    f = mt.compile(mt.grad(lambda x: mt.where(x > 0, mt.sqrt(x), 0.0).sum()))
+    x = np.array([0.0, 4.0])
+    with pytest.warns(RuntimeWarning, match="100 calls had to"):
+        for _ in range(102):
+            assert f(x).tolist() == [0, 0.25]
 
 
 # ----- threads -----
