@@ -1,6 +1,7 @@
 """Reverse-mode automatic differentiation: one engine, one table of rules, two carriers (Tensor and Value)."""
 
 from . import ops, transforms
+from .checkpoint import checkpoint
 from .compile import CompileError, compile
 from .engine import defvjp, primitive
 from .gradcheck import GradcheckError, gradcheck
@@ -15,6 +16,7 @@ __all__ = [
     "GradcheckError",
     "Tensor",
     "Value",
+    "checkpoint",
     "compile",
     "defvjp",
     "enable_grad",

@@ -14,7 +14,7 @@ from .graph import Leaf, Node, _kind, clock, paths, pull, wrap
 from .tensor import Tensor
 from .tree import flatten, tree_map
 
-__all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
+__all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp", "vmap"]
 
 
 def vjp(f, *xs):
@@ -141,6 +141,55 @@ def hvp(f, x, v):
     """
     trace = Trace("hvp", grad(f), (x,), (0,), others=v, copy=False)
     return trace.give(trace.pullback(v, last=True))[0]
+
+
+def vmap(f, in_axes=0, out_axes=0):
+    """The function that applies `f` to every entry along an axis of its arguments, and stacks the answers.
+
+    in_axes:  that axis: one for all arguments, or a tuple of one for each; None: the argument is passed as it is.
+    out_axes: the new axis of the answers.
+
+    `f` is run once for every entry: what is saved is writing, not time.
+
+    >>> import numpy as np, mytorch as mt
+    >>> per_example = mt.vmap(mt.grad(lambda w, x: (w @ x) ** 2), in_axes=(None, 0))
+    >>> per_example(np.array([1.0, 2.0]), np.array([[1.0, 0.0], [0.0, 1.0]]))
+    array([[2., 0.],
+           [0., 4.]])
+    """
+
+    @functools.wraps(f, updated=())
+    def mapped(*args):
+        axes = in_axes if isinstance(in_axes, (tuple, list)) else (in_axes,) * len(args)
+        if len(axes) != len(args):
+            raise ValueError(f"vmap: in_axes names {len(axes)} axes, {_name(f)} is given {len(args)} arguments")
+        each = range(_entries(f, args, axes))
+        rows = [f(*(_entry(x, axis, i) for x, axis in zip(args, axes, strict=True))) for i in each]
+        leaves, rebuild = zip(*map(flatten, rows), strict=True)
+        return rebuild[0]([ops.stack(column, out_axes) for column in zip(*leaves, strict=True)])
+
+    return mapped
+
+
+def _entries(f, args, axes):
+    """How many entries there are along the axes: as many in all leaves of the arguments that are mapped over."""
+    mapped = [(arg, axis) for arg, axis in zip(args, axes, strict=True) if axis is not None]
+    shapes = [(np.shape(x), axis) for arg, axis in mapped for x in flatten(arg)[0]]
+    for shape, axis in shapes:
+        if not -len(shape) <= axis < len(shape):
+            raise ValueError(f"vmap: an argument of {_name(f)} has shape {shape}, no axis {axis}; None passes it whole")
+    sizes = sorted({shape[axis] for shape, axis in shapes})
+    if len(sizes) != 1 or not sizes[0]:
+        found = f"axes have sizes {' and '.join(map(str, sizes))}" if len(sizes) > 1 else "there is nothing to map over"
+        raise ValueError(f"vmap: {found}; the shapes are {', '.join(str(shape) for shape, _ in shapes) or 'none'}")
+    return sizes[0]
+
+
+def _entry(arg, axis, i):
+    """Entry number i of every leaf of an argument."""
+    if axis is None:
+        return arg
+    return tree_map(lambda x: x[(*(slice(None),) * (axis % x.ndim), i)], arg)
 
 
 # ----- what they share -----

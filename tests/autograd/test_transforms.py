@@ -595,3 +595,54 @@ def test_cotangents_of_another_structure_are_told():
     _, pullback = mt.vjp(lambda x: (x, x), X)
     with pytest.raises(ValueError, match=r"vjp: .*2 answers, 1 cotangents"):
         pullback(V)
+
+
+# ----- vmap -----
+
+
+def test_vmap_is_the_function_on_each_entry():
+    """Over any axis, in and out, of some arguments or all."""
+    a, b = np.arange(6.0).reshape(2, 3), np.arange(12.0).reshape(3, 4)
+
+    np.testing.assert_allclose(mt.vmap(lambda x: x @ b)(a), a @ b)
+    np.testing.assert_allclose(mt.vmap(lambda x: x * 2, in_axes=1, out_axes=1)(a), a * 2)
+    np.testing.assert_allclose(mt.vmap(lambda x, y: x @ y, in_axes=(None, 1))(a, b), (a @ b).T)
+    np.testing.assert_allclose(mt.vmap(lambda x, y: x * y.sum(), in_axes=(-1, 0))(a, b), (a * b.sum(1)).T)
+
+
+def test_vmap_of_nested_arguments_and_answers():
+    """Every leaf of a nested argument is mapped over; answers keep their nesting."""
+    got = mt.vmap(lambda p: {"sum": p["a"] + p["b"][0], "same": p["a"]})({"a": np.arange(3.0), "b": [np.ones(3)]})
+
+    assert got["sum"].tolist() == [1, 2, 3]
+    assert got["same"].tolist() == [0, 1, 2]
+
+
+def test_gradients_an_example():
+    """vmap of grad gives a gradient for each example; grad of vmap that of all."""
+    w, x = np.array([1.0, 2.0]), np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+
+    def loss(w, x):
+        return (w @ x) ** 2
+
+    each = mt.vmap(mt.grad(loss), in_axes=(None, 0))(w, x)
+    whole = mt.grad(lambda w: mt.vmap(loss, in_axes=(None, 0))(w, x).sum())(w)
+
+    np.testing.assert_allclose(each, 2 * (x @ w)[:, None] * x)
+    np.testing.assert_allclose(whole, each.sum(0))
+
+
+@pytest.mark.parametrize(
+    "call, match",
+    [
+        (lambda: mt.vmap(lambda x: x)(np.ones(())), r"shape \(\), no axis 0"),
+        (lambda: mt.vmap(lambda x, y: x)(np.ones(2), np.ones(3)), "sizes 2 and 3"),
+        (lambda: mt.vmap(lambda x: x, in_axes=None)(np.ones(2)), "nothing to map over"),
+        (lambda: mt.vmap(lambda x: x)(np.ones((0, 2))), "nothing to map over"),
+        (lambda: mt.vmap(lambda x: x, in_axes=(0, 0))(np.ones(2)), "names 2 axes"),
+    ],
+)
+def test_what_vmap_cannot_map_over(call, match):
+    """Axes that are not there, differ, or have no entry are an error that names the shapes."""
+    with pytest.raises(ValueError, match=match):
+        call()
