@@ -31,6 +31,7 @@ class Reach:
     def __init__(self, roots):
         self.checks, self.lengths = [], []
         self.noted = [], []  # the same, of objects that count their changes
+        self.keys = {}  # id of a dict -> its keys
         self.remembered = []  # (name, tensor): of an optimizer's state
         self.generators = {}  # id -> (generator, its state, its name)
         self.names = {}  # id of a tensor -> its name
@@ -91,6 +92,7 @@ class Reach:
         if whole and not isinstance(holder, _Cell):
             self._kept.append(holder)
             lengths.append((holder, len(holder)))
+            self.keys[id(holder)] = set(holder) if type(holder) is dict else ()
         if len(named) > LONG:
             return
         found = []
@@ -106,6 +108,7 @@ class Reach:
                 elif isinstance(value, dict):
                     self._kept.append(value)
                     self.lengths.append((value, len(value)))
+                    self.keys[id(value)] = set(value)
                     self.remembered += [(f"{name}.{k}", x) for k, x in value.items() if isinstance(x, Tensor)]
 
     def _spelled(self, key):
@@ -124,7 +127,7 @@ class Reach:
         apart: the (id of the holder, key) pairs that may change.
         """
         for generator, state, name in self.generators.values():
-            if _state(generator) != state:
+            if repr(_state(generator)) != repr(state):
                 return f"draws from the random generator `{name}`", True
         setup = False
         for holder, n in self.lengths + self.noted[1]:
@@ -145,16 +148,18 @@ class Reach:
         return None, setup
 
     def restore(self):
-        """Takes out again what a run that failed has put into dicts."""
-        before = {}
-        for holder, key, value in self.checks + self.noted[0]:
-            if type(holder) is dict:
-                before.setdefault(id(holder), (holder, {}))[1][key] = value
+        """Puts everything back that a run has changed: entries, lengths of lists and dicts, states of generators."""
         for holder, n in self.lengths + self.noted[1]:
-            if type(holder) is dict and len(holder) > n:
-                kept = before.get(id(holder), (holder, {}))[1]
-                for key in [key for key in holder if key not in kept]:
+            if type(holder) is list:
+                del holder[n:]
+            elif type(holder) is dict and len(holder) > n:
+                for key in [key for key in holder if key not in self.keys[id(holder)]]:
                     del holder[key]
+        for holder, key, value in self.checks + self.noted[0]:
+            if type(holder) in (dict, list, _Cell):
+                holder[key] = value
+        for generator, state, _ in self.generators.values():
+            _set_state(generator, state)
 
     def _name(self, holder, key=None):
         for x in self._kept:
@@ -175,6 +180,9 @@ class _Cell:
     def __getitem__(self, key):
         return self.cell.cell_contents
 
+    def __setitem__(self, key, value):
+        self.cell.cell_contents = value
+
     def __len__(self):
         return 1
 
@@ -193,7 +201,14 @@ def _globals_of(code):
 
 
 def _state(generator):
-    return repr(generator.get_state() if generator is _global else generator.bit_generator.state)
+    return generator.get_state() if generator is _global else generator.bit_generator.state
+
+
+def _set_state(generator, state):
+    if generator is _global:
+        generator.set_state(state)
+    else:
+        generator.bit_generator.state = state
 
 
 _global = np.random.mtrand._rand  # what the functions of numpy.random draw from

@@ -32,7 +32,7 @@ class Report:
     def of(cls, step, traced):
         plan = step.plan
         made = [s for s in (*plan.pure, *plan.tail) if s.kind not in ("view", "guard") and s.func is not np.empty]
-        homes = {id(plan.root(var)): plan.root(var) for var, home in plan.homes.items() if home[0] != "over"}
+        homes = {id(plan.root(var)): plan.root(var) for var, home in plan.homes.items() if type(home) is not tuple}
         flat = sum(len(plan.groups[x]) for x in homes.values() if x in plan.groups)
         return cls(
             name=step.name,

@@ -4,6 +4,7 @@ import builtins
 import functools
 import sys
 import threading
+import types
 import warnings
 from collections import Counter
 from operator import attrgetter, getitem, is_
@@ -19,7 +20,7 @@ from .program import Program, Source, Var
 from .reach import SCALARS, Reach
 from .rewrite import rewrite
 from .source import write
-from .tape import DATA, GRAD, Fallback, Singular, Tape, Traced, TracedGenerator, running, values
+from .tape import DATA, GRAD, PACKAGE, Fallback, Singular, Tape, Traced, TracedGenerator, _owner, running, values
 
 __all__ = ["Compiled"]
 
@@ -59,6 +60,10 @@ class Compiled:
                     except step.gives_way as reason:  # other values, another way; or a gradient is singular
                         return self._gives_way(args, kwargs, reason)
             return self._trace(args, kwargs, form, leaves)
+
+    def __get__(self, instance, owner=None):
+        """Of a method that is compiled: bound to its object."""
+        return self if instance is None else types.MethodType(self, instance)
 
     def _trace(self, args, kwargs, form, leaves):
         """The answer of a run that is noted, and made into a step."""
@@ -162,23 +167,56 @@ class Run:
 
     def answer(self):
         """Runs the function, puts concrete values where traced ones are, and returns its answer."""
-        tape = self.tape
-        with running(tape):
+        with running(self.tape):
             try:
                 traced = [self._traced(i, x) for i, x in enumerate(self.leaves)]
-                given = self.rebuild(traced)
-                args, kwargs = given if self.nested else (given, {})
-                out = self.f(*args, **kwargs)
+                out = self._run(traced)
                 self.out, self.refill = flatten(out)
                 self.single = isinstance(out, Tensor)
                 self._check_arguments(traced)
                 self._find_ends()
                 self._check_python()
                 self._check_answers()
+            except SideEffect as effect:
+                self._undo()
+                raise self._told(effect) from None
             except BaseException:
                 self._undo()
                 raise
             return self._commit()
+
+    def _run(self, traced):
+        given = self.rebuild(traced)
+        args, kwargs = given if self.nested else (given, {})
+        return self.f(*args, **kwargs)
+
+    def _told(self, effect):
+        """The error of a side effect, with its line: another run, watched line by line, finds it, and is undone too."""
+        last, before = None, sys.gettrace()
+
+        def watch(frame, event, arg):
+            nonlocal last
+            if _owner(frame) in (PACKAGE, "numpy"):
+                return None
+            if last is not None and self.reach.changes(self.tape.numbers)[0]:
+                raise effect
+            last = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+            return watch
+
+        sys.settrace(watch)
+        try:
+            self._run([self._traced(i, x) for i, x in enumerate(self.leaves)])
+        except Exception:  # the effect, or what comes of running twice
+            pass
+        finally:
+            sys.settrace(before)
+            self._undo()
+        wrong, how = str(effect), "do it outside, or keep it in a tensor"
+        if wrong.startswith("draws"):
+            how = "pass the generator in as an argument"
+        return CompileError(
+            f"compile: {_name(self.f)} {wrong}, at {last}, which would happen in this call alone; {how}"
+        )
 
     def _traced(self, i, x):
         kind = _kind(x)
@@ -228,10 +266,7 @@ class Run:
         """Refuses what a program could not do again: changes to Python's own objects."""
         wrong, self.setup = self.reach.changes(self.tape.numbers)
         if wrong:
-            how = (
-                "pass the generator in as an argument" if "draws" in wrong else "do it outside, or keep it in a tensor"
-            )
-            raise CompileError(f"compile: {_name(self.f)} {wrong}, which would happen in this call alone; {how}")
+            raise SideEffect(wrong)
         if self.setup and self.setups >= SETUPS:
             raise CompileError(
                 f"compile: {_name(self.f)} makes something new in every call that outlives it; do it outside"
@@ -274,7 +309,7 @@ class Run:
                 x = wrap(values(DATA.__get__(x)))
             elif type(x) is Traced:
                 self.kinds.append(("array", x.var))
-                x = x.value
+                x = x.value[()] if isinstance(x.value, np.ndarray) and not x.ndim else x.value
             else:
                 self.kinds.append(("object", x))
             answers.append(x)
@@ -284,6 +319,10 @@ class Run:
             if made is not None and type(DATA.__get__(made)) is Traced:
                 DATA.__set__(made, np.array(DATA.__get__(made).value))
         return self.refill(answers)
+
+
+class SideEffect(Exception):
+    """What a run did to Python's own objects."""
 
 
 def _kind(x):
@@ -419,7 +458,8 @@ class Step:
         if kind == "made":
             return wrap(next(answers))
         if kind == "array":
-            return next(answers)
+            answer = next(answers)
+            return answer[()] if isinstance(answer, np.ndarray) and not answer.ndim else answer
         i = self.of_argument.get(Source("tensor", it)) if kind == "tensor" else None
         return it if i is None else leaves[i]
 

@@ -281,6 +281,24 @@ def test_float_arguments():
     assert len(f.steps) == 1
 
 
+def test_a_method():
+    """A method can be compiled: its object is an argument."""
+
+    class Scaled:
+        def __init__(self, by):
+            self.by = by
+
+        @mt.compile
+        def times(self, x):
+            return x * self.by
+
+    two, three = Scaled(2.0), Scaled(3.0)
+    for _ in range(2):
+        assert (two.times(np.ones(1)), three.times(np.ones(1))) == (2, 3)
+    two.by = 5.0
+    assert two.times(np.ones(1)) == 5
+
+
 def test_frozen_parameters():
     """Parameters that are frozen after a call stay where they are."""
     plain, other, step = pair(lr=0.1, momentum=0.9)
@@ -415,8 +433,12 @@ def test_printing():
 def test_randomness():
     """What is drawn from a generator that is not passed in would be the same in every call."""
     generator = np.random.default_rng(0)
-    refused(lambda x: x + generator.normal(), X, match="draws from the random generator `generator`.*argument")
-    refused(lambda x: x + np.random.rand(), X, match="draws from.*numpy.random.*argument")  # noqa: NPY002
+    state = generator.bit_generator.state
+    refused(
+        lambda x: x + generator.normal(), X, match=here("draws from the random generator `generator`") + ".*argument"
+    )
+    refused(lambda x: x + np.random.rand(), X, match=here("draws from.*numpy.random") + ".*argument")  # noqa: NPY002
+    assert generator.bit_generator.state == state
 
 
 def test_side_effects():
@@ -440,9 +462,10 @@ def test_side_effects():
         x += 1
         return x
 
-    refused(lambda x: history.append(x), np.ones(3), match="appends to the list `history`")
-    refused(lambda x: count.__setitem__(0, count[0] + 1), np.ones(3), match="changes `count")
-    refused(counts, np.ones(3), match="changes `counter.calls`")
+    refused(lambda x: history.append(x), np.ones(3), match=here("appends to the list `history`"))
+    refused(lambda x: count.__setitem__(0, count[0] + 1), np.ones(3), match=here("changes `count"))
+    refused(counts, np.ones(3), match=here("changes `counter.calls`"))
+    assert (history, count, counter.calls) == ([], [0], 0)  # as they were
     refused(adds, np.ones(3), match=here("array from outside is changed in place"))
     refused(changes_its_argument, np.ones(3), match="argument 0")
 
@@ -629,6 +652,21 @@ def test_report():
     assert report.bytes < report.bytes_before
     assert (report.states, report.flat) == (18, 18)  # 6 parameters, momenta and gradients
     assert all(len(line) <= 80 for line in repr(report).splitlines())
+
+
+def test_report_of_a_single_state():
+    """A state that is no piece of a flat array is counted by itself."""
+    w = mt.tensor(np.ones(4), requires_grad=True)
+
+    @mt.compile
+    def step():
+        w.grad = None
+        (w * w).sum().backward()
+        w.data = w.data - 0.1 * w.grad.data
+
+    step()
+
+    assert (step.report().states, step.report().flat, step.report().state_bytes) == (2, 0, 64)
 
 
 def test_before_the_first_call():
