@@ -79,18 +79,35 @@ def live(options, *keys):
     return {**options, **{key: mode.tape.number(options, key) for key in keys}}
 
 
+class _Latest:
+    """What changed last, for all who need not look closer where nothing did.
+
+    change:     when a leaf last changed in place.
+    attributes: how often an attribute of a Noted object was set.
+
+    No attributes of a class: each assignment to one makes Python look up anew all that it remembers of the class.
+    """
+
+    __slots__ = ("attributes", "change")
+
+    def __init__(self):
+        self.attributes = self.change = 0
+
+
+latest = _Latest()
+
+
 class Noted:
     """An object whose changes are counted, for all of its kind: a compiled step looks closer where there were some."""
 
     __slots__ = ()
-    changes = 0
 
     def __setattr__(self, name, value):
-        Noted.changes += 1
+        latest.attributes += 1
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name):
-        Noted.changes += 1
+        latest.attributes += 1
         object.__delattr__(self, name)
 
 
@@ -136,7 +153,7 @@ class Node:
         parents, args, ans, kwargs, rules = self.parents, self.args, self.ans, self.kwargs, self.op.rules
         if parents is None:
             raise freed(self)
-        if self.index < Leaf.last_change:
+        if self.index < latest.change:
             self._check_unchanged()
         if ans is None:  # not kept: a rule may still ask for its shape
             ans = self
@@ -241,7 +258,6 @@ class Leaf:
 
     __slots__ = ("changed", "dtype", "grad", "index", "shape", "where")
     op, parents = None, ()
-    last_change = 0  # when any leaf last changed in place: a backward over younger nodes need not look closer
 
     def __init__(self, shape, dtype):
         self.index = next(clock)
@@ -259,7 +275,7 @@ class Leaf:
 
     def mark_changed(self, where=None):
         """Notes that the value changed in place, and the user's line that did it (`users_line()` by default)."""
-        self.changed = Leaf.last_change = next(clock)
+        self.changed = latest.change = next(clock)
         self.where = where or users_line()
 
 

@@ -11,7 +11,7 @@ from operator import attrgetter, getitem, is_
 
 import numpy as np
 
-from ..graph import Leaf, Noted, clock, mode, wrap
+from ..graph import clock, latest, mode, wrap
 from ..tensor import Tensor
 from ..tree import flatten
 from . import CompileError
@@ -353,7 +353,7 @@ class Step:
         self.kinds, self.refill = run.kinds, run.refill
         self.keys = [(kind := _kind(x), *_constants(kind, x)) for x in leaves]
         self.guards = Guards(self.reach.checks, self.reach.lengths, tape.numbers)
-        self.noted, self.changes = Guards(*self.reach.noted, tape.numbers), Noted.changes
+        self.noted, self.changes = Guards(*self.reach.noted, tape.numbers), latest.attributes
         self.looked_at = [(leaf, grad is not None) for leaf, grad, looked in tape.grads.values() if looked]
         plain = all(type(x) is np.ndarray for x in leaves) and not self.looked_at
         self.quick = (
@@ -405,7 +405,7 @@ class Step:
         try:
             return (
                 memory is not None
-                and Noted.changes == self.changes
+                and latest.attributes == self.changes
                 and list(map(type, leaves)) == types
                 and list(map(SHAPE_OF, leaves)) == shapes
                 and list(map(DTYPE_OF, leaves)) == dtypes
@@ -420,7 +420,7 @@ class Step:
 
     def valid(self):
         """Whether what the function can reach is what it was."""
-        changes = Noted.changes
+        changes = latest.attributes
         if changes != self.changes:
             if not self.noted.hold():
                 return False
@@ -680,6 +680,6 @@ class Memory:
         for leaf, gradient in self.grads:
             leaf.grad = gradient
         if self.leaves:
-            tick = Leaf.last_change = next(clock)
+            tick = latest.change = next(clock)
             for leaf in self.leaves:
                 leaf.changed, leaf.where = tick, self.where
