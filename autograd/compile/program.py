@@ -135,21 +135,25 @@ class Program:
         self.statements = statements
         self.outputs = outputs
         self.commits = commits
-        self._copy_what_is_returned()
+        self._copy_what_comes_in()
         self.drop_dead()
 
-    def _copy_what_is_returned(self):
-        """An answer that is, or shows, what came from outside becomes a copy: later calls change that."""
-        for i, var in enumerate(self.outputs):
-            root = var
-            while root.made is not None and root.made.kind == "view":
-                root = next(root.made.reads())
-            if root.made is None:
-                copy = Var(var.shape, var.dtype)
-                line, what = (var.made.line, var.made.what) if var.made else (("", 0), "answer")
-                copy.made = Statement("cast", np.copyto, (var, var.dtype), None, copy, line, what, False)
-                self.statements = [*self.statements, copy.made]
-                self.outputs[i] = copy
+    def _copy_what_comes_in(self):
+        """An answer or a new state that is, or shows, what came from outside becomes a copy: that will change."""
+        self.outputs = [self._copied(var) for var in self.outputs]
+        self.commits = [(source, self._copied(var)) for source, var in self.commits]
+
+    def _copied(self, var):
+        root = var
+        while root.made is not None and root.made.kind == "view":
+            root = next(root.made.reads())
+        if root.made is not None:
+            return var
+        copy = Var(var.shape, var.dtype)
+        line, what = (var.made.line, var.made.what) if var.made else (("", 0), "copy")
+        copy.made = Statement("cast", np.copyto, (var, var.dtype), None, copy, line, what, False)
+        self.statements = [*self.statements, copy.made]
+        return copy
 
     def drop_dead(self):
         """Drops what neither an answer, an update nor a guard needs."""

@@ -203,6 +203,22 @@ def test_two_updates_in_one_step():
     assert_equal(plain.state(), other.state())
 
 
+def test_states_that_are_exchanged():
+    """What each state becomes is what the others were, in whatever order they are written."""
+    a, b, c = (mt.tensor(np.full(3, value)) for value in (1.0, 2.0, 3.0))
+
+    @mt.compile
+    def step():
+        a.data, b.data, c.data = b.data, c.data[::-1], a.data + b.data
+        return a.detach()
+
+    for _ in range(4):
+        x, y, z = (np.array(t.data) for t in (a, b, c))
+        given = step()
+        for found, expected in zip((a, b, c, given), (y, z[::-1], x + y, y), strict=True):
+            np.testing.assert_array_equal(found.data, expected)
+
+
 # ----- a new program where one is needed, and only there -----
 
 

@@ -105,7 +105,7 @@ def in_place(s, m, g, k, r):
 
 
 def exchange(s, m, g, k, r):
-    s.data, m.data = m.data * 1.0, s.data * 1.0
+    s.data, m.data = (m.data, s.data) if r.integers(2) else (m.data * 1.0, s.data * 1.0)
 
 
 def halves(s, m, g, k, r):
