@@ -521,10 +521,6 @@ def _filled(args, x, array):
     return tuple(array if y is x else y for y in args)
 
 
-def _flat(members):
-    return Var((sum(x.size for x in members),), members[0].dtype)
-
-
 def _components(statements):
     """The statements in parts that use nothing of each other's answers."""
     part_of, parts = {}, {}
