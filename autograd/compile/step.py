@@ -29,7 +29,7 @@ WAYS = 100  # calls for which a program gave way to the function itself, after w
 SETUPS = 3  # runs in a row that may set things up, as an optimizer's first step does
 
 
-DATA_OF, NODE_OF, SHAPE_OF, DTYPE_OF = map(attrgetter, ("_data", "_node", "shape", "dtype"))
+DATA_OF, NODE_OF, GRAD_OF, SHAPE_OF, DTYPE_OF = map(attrgetter, ("_data", "_node", "grad", "shape", "dtype"))
 
 
 class Compiled:
@@ -411,9 +411,7 @@ class Step:
                 and list(map(DTYPE_OF, leaves)) == dtypes
                 and all(map(is_, map(getitem, guards.holders, guards.keys), guards.values))
                 and list(map(len, guards.containers)) == guards.lengths
-                and list(map(sys.getrefcount, memory.watched)) == memory.counts
-                and all(map(is_, map(DATA_OF, memory.of), memory.pieces))
-                and all(map(is_, map(NODE_OF, memory.of), memory.nodes))
+                and memory.holds()
             )
         except (LookupError, ValueError, AttributeError):
             return False
@@ -591,7 +589,8 @@ class Memory:
 
     def __init__(self, step):
         self._fill(step)
-        self.watched += [gradient for _, gradient in self.grads]
+        self.given, self.gradients = zip(*self.grads, strict=True) if self.grads else ((), ())
+        self.watched += self.gradients
         self.of, self.nodes, self.pieces = zip(*self.tensors, strict=True) if self.tensors else ((), (), ())
         self.tensors = None
         self.counts = list(map(sys.getrefcount, self.watched))  # with a leaf's reference to its gradient
@@ -663,7 +662,9 @@ class Memory:
 
     def holds(self):
         """Whether the memory is still that of its tensors, and nobody else sees what will change."""
-        if list(map(sys.getrefcount, self.watched)) != self.counts and self._count() != self.least:
+        # With a leaf that lost its gradient to somebody, the number of references is the same.
+        owned = all(map(is_, map(GRAD_OF, self.given), self.gradients))
+        if not (owned and list(map(sys.getrefcount, self.watched)) == self.counts) and self._count() != self.least:
             return False
         of = self.of
         return all(map(is_, map(DATA_OF, of), self.pieces)) and all(map(is_, map(NODE_OF, of), self.nodes))

@@ -367,6 +367,20 @@ def test_what_was_taken_from_parameters_keeps_what_it_saw():
         np.testing.assert_allclose(np.asarray(b), np.asarray(a), rtol=1e-4, atol=1e-6)
 
 
+def test_gradients_that_are_kept_while_they_are_cleared():
+    """A gradient that somebody took before zero_grad is his: the next call writes elsewhere."""
+    _, other, step = pair(lr=0.1, momentum=0.9)
+    for _ in range(3):
+        step(X, Y)
+    kept = [p.grad for p in other.model.parameters()]
+    before = [np.array(g.data) for g in kept]
+    other.optimizer.zero_grad()
+    step(X, Y)
+
+    for g, b in zip(kept, before, strict=True):
+        np.testing.assert_array_equal(g.data, b)
+
+
 def test_changes_between_calls():
     """Values that are set, loaded or moved in place between calls are where the next call starts from."""
     plain, other, step = pair(lr=0.1, momentum=0.9)
