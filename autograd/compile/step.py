@@ -602,6 +602,7 @@ class Memory:
         ends = {var: source for source, var in program.commits}
         self.changed = set(map(id, step.changed))
         self.tensors, self.grads, self.watched, self.read = [], [], [], []
+        self.handed = False  # whether the leaves have the gradients that are written here
         arrays = self.arrays = {}
         for name, var in step.written.memory.items():
             if var.const is not None:
@@ -663,8 +664,11 @@ class Memory:
     def holds(self):
         """Whether the memory is still that of its tensors, and nobody else sees what will change."""
         # With a leaf that lost its gradient to somebody, the number of references is the same.
-        owned = all(map(is_, map(GRAD_OF, self.given), self.gradients))
-        if not (owned and list(map(sys.getrefcount, self.watched)) == self.counts) and self._count() != self.least:
+        self.handed = all(map(is_, map(GRAD_OF, self.given), self.gradients))
+        if (
+            not (self.handed and list(map(sys.getrefcount, self.watched)) == self.counts)
+            and self._count() != self.least
+        ):
             return False
         of = self.of
         return all(map(is_, map(DATA_OF, of), self.pieces)) and all(map(is_, map(NODE_OF, of), self.nodes))
@@ -678,8 +682,9 @@ class Memory:
 
     def hand_over(self):
         """Tells leaves of their gradients, and that their values changed."""
-        for leaf, gradient in self.grads:
-            leaf.grad = gradient
+        if not self.handed:
+            for leaf, gradient in self.grads:
+                leaf.grad = gradient
         if self.leaves:
             tick = latest.change = next(clock)
             for leaf in self.leaves:
