@@ -255,6 +255,7 @@ def _binary(op):
 
 
 _ONE, _BOTH, _FIRST, _SECOND = (True,), (True, True), (True, False), (False, True)
+_ONE_OF_THREE = (True, False, False)
 _NO_TENSORS = {int, bool, slice, type(None), type(...)}
 
 
@@ -292,6 +293,31 @@ def _first(op):
             ans.shape,
             ans.dtype,
         )
+        return out
+
+    return apply
+
+
+def _over_axis(op):
+    """For one array and the options `axis` and `keepdims`: `sum(x, axis)`."""
+    f, general = op.f, _general(op)
+
+    def apply(x, axis=None, keepdims=False):
+        if not isinstance(x, Tensor):
+            return general(x, axis, keepdims) if _holds_tensor(x) else _plain(op, (x, axis, keepdims), {})
+        a, parent = x._data, x._node
+        try:
+            ans = Tensor._coerce(f(a, axis, keepdims))
+        except Exception as error:
+            ans = op.fail(error, (x, axis, keepdims), {})
+        out = new(Tensor)
+        out._data = ans
+        if parent is None or not mode.enabled:
+            out._node = None
+            return out
+        _, keep, keep_ans = op.plans.get(_ONE_OF_THREE) or op.plan(_ONE_OF_THREE)
+        args = (a if keep[0] else parent, axis, keepdims)
+        out._node = Node(op, (parent, None, None), args, None, ans if keep_ans else None, ans.shape, ans.dtype)
         return out
 
     return apply

@@ -202,6 +202,8 @@ class Node:
     def _fit(self, ct, source, i):
         """`ct` in the shape and dtype of the argument it belongs to: summed where the argument was broadcast."""
         try:
+            if ct.shape[1:] == source.shape and ct.dtype == source.dtype:  # a bias, in every layer
+                return Tensor._added_up(ct, 0)
             return self._cast(ct, source, i)
         except FloatingPointError:  # too large for the argument's dtype
             with Tensor._quiet():
@@ -221,15 +223,13 @@ class Node:
 
     def _unbroadcast(self, ct, shape, i):
         extra = len(ct.shape) - len(shape)
-        if extra == 1 and ct.shape[1:] == shape:  # a bias: 2.4 µs, the general way takes 3.0
-            return ct.sum(0)
         kept = ct.shape[max(extra, 0) :]
         if extra < 0 or any(m not in (n, 1) for m, n in zip(shape, kept, strict=True)):
             raise ValueError(
                 f"{self.op.name}: the rule for argument {i} returned shape {ct.shape}; the argument has shape {shape}"
             )
         axes = tuple(range(extra)) + tuple(extra + k for k, m in enumerate(shape) if m == 1 != kept[k])
-        return ct.sum(axis=axes).reshape(shape)
+        return Tensor._added_up(ct, axes).reshape(shape)
 
     def _check_unchanged(self):
         """Raises where a parameter changed in place after this node read its value."""

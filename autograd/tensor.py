@@ -77,6 +77,11 @@ class Tensor:
                 entry[1] = _sum(entry, ct)
 
     @staticmethod
+    def _added_up(ct, axes):
+        """The sum of a cotangent over axes."""
+        return ct.sum(axes) if isinstance(ct, Tensor) else ops.numeric.add_up(ct, axes)
+
+    @staticmethod
     def _whole(part):
         """The array of a Part."""
         out = np.zeros(part.shape, part.dtype)

@@ -80,7 +80,7 @@ class Plan:
         for statements in (self.pure, self.tail):
             for i in reversed(range(len(statements))):
                 s = statements[i]
-                if s.func not in (np.inner, np.matmul, np.dot) or not _matrices(s.args):
+                if s.func not in (np.inner, np.matmul, np.dot) or not _matrices(s.args, s.func is not np.inner):
                     continue
                 x, y = s.args
                 if s.func is np.inner:
@@ -494,8 +494,12 @@ def by_columns(x):
     return isinstance(x, np.ndarray) and x.flags.f_contiguous and not x.flags.c_contiguous
 
 
-def _matrices(args):
-    return len(args) == 2 and all(type(x) is Var and len(x.shape) == 2 for x in args) and args[0].dtype == args[1].dtype
+def _matrices(args, or_vector):
+    """Whether these are two matrices, or a matrix and a vector, of one dtype."""
+    if len(args) != 2 or any(type(x) is not Var for x in args) or args[0].dtype != args[1].dtype:
+        return False
+    sizes = {len(x.shape) for x in args}
+    return sizes == {2} or (or_vector and sizes == {1, 2})
 
 
 def _writes_out(s):

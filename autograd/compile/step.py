@@ -367,7 +367,7 @@ class Step:
         answers = [var for kind, var in self.kinds if kind in ("made", "array")] + [var for _, var in self.outer]
         self.traced = _calls_and_bytes(tape.statements)
         self.program = Program(tape.inputs, tape.statements, answers, inner)
-        rewrite(self.program, run.exact)
+        rewrite(self.program)
         tensors = {s.it: None for s in self.program.inputs if s.kind == "tensor" and s not in self.of_argument}
         self.tensors = [(t, t.shape, t.dtype, t._node) for t in tensors | dict.fromkeys(self.changed)]
         self.plan = Plan(self.program, run.exact)

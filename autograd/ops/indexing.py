@@ -20,10 +20,17 @@ __all__ = [
 
 def is_basic(index):
     """True for slices, numbers, None and Ellipsis: they give a view, in which no element occurs twice."""
-    return all(map(_is_basic, index)) if type(index) is tuple else _is_basic(index)
+    if type(index) is not tuple:
+        return _is_basic(index)
+    for part in index:
+        if not _is_basic(part):
+            return False
+    return True
 
 
 def _is_basic(part):
+    if type(part) is np.ndarray:
+        return False
     if part is None or part is Ellipsis or isinstance(part, slice):
         return True
     return isinstance(part, (int, np.integer)) and not isinstance(part, bool)
@@ -41,7 +48,7 @@ def _like(x):
 
 def _add_at(x, index, shape):
     """Zeros of `shape` with `x` added at `index`; where an element occurs twice in the index, both are added."""
-    out = np.zeros(shape, getattr(x, "dtype", None), like=_like(x))
+    out = np.zeros(shape, x.dtype) if type(x) is np.ndarray else np.zeros(shape, getattr(x, "dtype", None), like=_like(x))
     if is_basic(index):
         out[index] = x
     else:

