@@ -275,8 +275,14 @@ class Leaf:
 
     def mark_changed(self, where=None):
         """Notes that the value changed in place, and the user's line that did it (`users_line()` by default)."""
-        self.changed = latest.change = next(clock)
-        self.where = where or users_line()
+        mark_changed((self,), where or users_line())
+
+
+def mark_changed(leaves, where):
+    """Notes that the values of leaves changed in place, at the line `where`."""
+    tick = latest.change = next(clock)
+    for leaf in leaves:
+        leaf.changed, leaf.where = tick, where
 
 
 def users_line():

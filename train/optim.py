@@ -18,7 +18,8 @@ from numbers import Real
 import numpy as np
 
 from ..autograd import Tensor
-from ..autograd.graph import live, users_line, wrap
+from ..autograd.graph import live, mode, users_line, wrap
+from .flat import Flat
 
 __all__ = ["SCHEDULES", "SGD", "Adam", "AdamW", "Optimizer"]
 
@@ -86,9 +87,12 @@ def _require_leaves(name, params):
 class Optimizer:
     """What all optimizers share: groups of parameters, the loop over them, and a state for each.
 
-    A subclass gives `_move(p, g, state, t, o)`, which changes the array `p` in place. A parameter without a gradient
-    stays where it is, and so does one whose `requires_grad` was taken away.
+    A subclass gives `_move(p, g, state, t, o)`, which changes the array `p` in place, element by element: small
+    parameters move together, as one. A parameter without a gradient stays where it is, and so does one whose
+    `requires_grad` was taken away.
     """
+
+    __slots__ = ("__dict__", "_flats")  # _flats, {number of a group: Flat}, is made anew where it is missing
 
     def __init__(self, params, **options):
         groups = _grouped(type(self).__name__, params, options)
@@ -113,24 +117,40 @@ class Optimizer:
     def step(self):
         """Moves every parameter that has a gradient."""
         where = users_line()
-        for group in self.param_groups:
-            options = live(group, "lr")
-            for param in group["params"]:
-                g = param.grad
-                if g is None or not param.requires_grad:
+        for i, group in enumerate(self.param_groups):
+            options, params = live(group, "lr"), group["params"]
+            if mode.tape is None and (flat := self._flat(i, params)) is not None:  # a compiled step does so itself
+                flat.move(self._move, options, where)
+                params = flat.rest
+            for p in params:
+                leaf = p._node
+                if leaf is None or leaf.grad is None:
                     continue
-                p, state = param._writable(where), self.state.get(param)
+                state = self.state.get(p)
                 if state is None:
-                    state = self.state[param] = {}
-                t = np.empty_like(p)  # kept from step to step, it would add to the peak of the backward pass
-                self._move(p, g._data, state, t, options)
+                    state = self.state[p] = {}
+                data = p._writable(where)
+                t = np.empty_like(data)  # kept from step to step, it would add to the peak of the backward pass
+                self._move(data, leaf.grad._data, state, t, options)
+
+    def _flat(self, i, params):
+        """The small parameters of group number `i` as one, or None."""
+        try:
+            flats = self._flats
+        except AttributeError:
+            flats = self._flats = {}
+        flat = flats.get(i)
+        if flat is None or not flat.fits(params, self.state):
+            moving = [p for p in params if p._node is not None and p._node.grad is not None]
+            flat = flats[i] = Flat.of(params, moving, self.state)
+        return flat
 
     def zero_grad(self):
         """Takes the gradients away: `grad` is None until the next backward."""
         for group in self.param_groups:
-            for param in group["params"]:
-                if param.requires_grad:
-                    param.grad = None
+            for p in group["params"]:
+                if p._node is not None:
+                    p._node.grad = None
 
     # ----- saving and loading -----
 

@@ -11,7 +11,7 @@ from operator import attrgetter, getitem, is_
 
 import numpy as np
 
-from ..graph import clock, latest, mode, wrap
+from ..graph import latest, mark_changed, mode, wrap
 from ..tensor import Tensor
 from ..tree import flatten
 from . import CompileError
@@ -686,6 +686,4 @@ class Memory:
             for leaf, gradient in self.grads:
                 leaf.grad = gradient
         if self.leaves:
-            tick = latest.change = next(clock)
-            for leaf in self.leaves:
-                leaf.changed, leaf.where = tick, self.where
+            mark_changed(self.leaves, self.where)
