@@ -6,7 +6,7 @@ import operator
 import numpy as np
 
 from . import ops
-from .graph import clock, freed, mode, new, pull
+from .graph import clock, freed, mode, new, off, pull
 
 __all__ = ["Value"]
 
@@ -130,7 +130,7 @@ def _record(op, data, args):
     out.data = data
     out.grad = 0.0
     out.index = next(clock)
-    out.op, out.args = (op, args) if mode.enabled else (None, None)
+    out.op, out.args = (op, args) if not off or mode.enabled else (None, None)
     return out
 
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ..autograd import inner
+from ..autograd import inner, linear
 from . import init
 from .module import Module, Parameter, in_dtype_of
 
@@ -36,11 +36,10 @@ class Linear(Module):
         weight, bias = self.weight, self.bias
         x = in_dtype_of(x, weight)
         try:
-            y = inner(x, weight)
+            return inner(x, weight) if bias is None else linear(x, weight, bias)
         except ValueError as error:
             has = f"{x.shape[-1]} features, {x.shape}" if x.shape else "no axis"
             raise ValueError(f"Linear: the input has {has}; in_features is {weight.shape[-1]}") from error
-        return y if bias is None else y + bias
 
     def extra_repr(self):
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"

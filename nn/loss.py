@@ -1,12 +1,15 @@
 """Losses, as functions and as modules."""
 
+import functools
+
 import numpy as np
 
-from ..autograd import exp, log, max, square
+from ..autograd import log_softmax, square
 from .module import Module, array_of, in_dtype_of
 
 __all__ = ["CrossEntropyLoss", "MSELoss", "cross_entropy", "mse_loss"]
 
+UNSIGNED = {n: np.dtype(f"u{n}") for n in (1, 2, 4, 8)}  # bytes -> dtype
 REDUCTIONS = {"mean": lambda losses: losses.mean(), "sum": lambda losses: losses.sum(), "none": lambda losses: losses}
 
 
@@ -30,18 +33,24 @@ def cross_entropy(x, target, reduction="mean", label_smoothing=0.0):
             f"cross_entropy: logits of shape {x.shape} and a target of shape {target.shape}; give logits (N, K) and "
             "classes (N,) or probabilities (N, K)"
         )
-    # -log softmax(x)_k = log(sum(exp(z))) - z_k for z = x - max(x): no exp overflows, no term is negative
-    z = x - max(array_of(x), 1, True)
-    log_sum = log(exp(z).sum(1))
+    log_p = log_softmax(x, 1)
     if target.ndim == 2:
-        p = in_dtype_of(target, z)
+        p = in_dtype_of(target, log_p)
         if label_smoothing:
             p = p * (1 - label_smoothing) + label_smoothing / x.shape[1]
-        return reduce(log_sum * p.sum(1) - (z * p).sum(1))
-    chosen = z[np.arange(target.size), _classes(target, x.shape[1])]
+        return reduce(-(p * log_p).sum(1))
+    chosen = log_p[_rows(target.size), _classes(target, x.shape[1])]
     if label_smoothing:
-        chosen = chosen * (1 - label_smoothing) + z.mean(1) * label_smoothing
-    return reduce(log_sum - chosen)
+        chosen = chosen * (1 - label_smoothing) + log_p.mean(1) * label_smoothing
+    return reduce(-chosen)
+
+
+@functools.lru_cache(maxsize=8)
+def _rows(n):
+    """0, 1, ..., n - 1: the same array for the same n."""
+    rows = np.arange(n)
+    rows.flags.writeable = False
+    return rows
 
 
 def _classes(target, k):
@@ -52,7 +61,7 @@ def _classes(target, k):
             f"cross_entropy: classes of dtype {target.dtype}, shape {target.shape}; give integers, as by astype(int), "
             "or probabilities of the logits' shape"
         )
-    unsigned = target.view(f"u{target.itemsize}")  # negative ones are large there
+    unsigned = target.view(UNSIGNED[target.itemsize])  # negative ones are large there
     if target.size and np.maximum.reduce(unsigned) >= k:
         raise ValueError(
             f"cross_entropy: the classes run from {target.min()} to {target.max()}; "

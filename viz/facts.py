@@ -222,17 +222,23 @@ def _answers(value, root, operations, tensors):
 def _again(node, known):
     """The answer computed again from its arguments, or None where one is not known."""
     args = []
-    for arg, parent in zip(node.args, node.parents, strict=True):
+    for i, (arg, parent) in enumerate(zip(node.args, node.parents, strict=True)):
         if type(parent) is tuple:
             arg = [_known(a, p, known) for a, p in zip(arg, parent, strict=True)]
             if any(a is None for a in arg):
                 return None
-        else:
+        elif arg is not None or not _keeps(node, i):
             arg = _known(arg, parent, known)
             if arg is None:
                 return None
         args.append(arg)
     return node.op.f(*args, **(node.kwargs or {}))
+
+
+def _keeps(node, i):
+    """Whether what a rule reads of argument i was kept: a None there was given, as in `axis=None`, and is no gap."""
+    mask = tuple(parent is not None for parent in node.parents)
+    return (node.op.plans.get(mask) or node.op.plan(mask))[1][i]
 
 
 def _known(arg, parent, known):
@@ -277,12 +283,13 @@ EACH = {  # one for every element of the answer, or so many
     "remainder": 1, "exp": 1, "exp2": 1, "expm1": 1, "log": 1, "log2": 1, "log10": 1, "log1p": 1, "logaddexp": 4,
     "sqrt": 1, "cbrt": 1, "sin": 1, "cos": 1, "tan": 1, "arcsin": 1, "arccos": 1, "arctan": 1, "arctan2": 1, "sinh": 1,
     "cosh": 1, "tanh": 1, "arcsinh": 1, "arccosh": 1, "arctanh": 1, "hypot": 4, "sigmoid": 4, "relu": 1, "abs": 1,
-    "fabs": 1, "maximum": 1, "minimum": 1, "where": 1,
+    "fabs": 1, "maximum": 1, "minimum": 1, "where": 1, "log_softmax": 5,
 }  # fmt: skip
 READ = {"sum": 1, "mean": 1, "cumsum": 1, "prod": 1, "max": 1, "min": 1, "add_at": 1, "norm": 2, "var": 4, "std": 4}
-CONTRACTIONS = {  # (shapes of the arguments, shape of the answer) -> multiplications and additions
+CONTRACTIONS = {  # (shapes of the first arguments, shape of the answer) -> multiplications and additions
     "matmul": lambda x, y, ans: 2 * math.prod(ans) * x[-1],
     "inner": lambda x, y, ans: 2 * math.prod(ans) * (x[-1] if x else 1),
+    "linear": lambda x, weight, ans: math.prod(ans) * (2 * x[-1] + 1),
     "inv": lambda x, ans: 2 * math.prod(x) * x[-1],
     "solve": lambda x, y, ans: 2 * math.prod(x) * x[-1] // 3 + 2 * math.prod(ans) * x[-1],
 }
@@ -298,8 +305,9 @@ def flops(node):
     shapes = [a.shape for a in node.args if hasattr(a, "shape")]
     if name in READ:
         return READ[name] * math.prod(shapes[0])
-    if name in CONTRACTIONS and len(shapes) == CONTRACTIONS[name].__code__.co_argcount - 1:
-        return CONTRACTIONS[name](*shapes, node.shape)
+    if name in CONTRACTIONS:
+        needed = CONTRACTIONS[name].__code__.co_argcount - 1
+        return CONTRACTIONS[name](*shapes[:needed], node.shape) if len(shapes) >= needed else None
     return _einsum(node) if name == "einsum" else None
 
 

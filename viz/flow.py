@@ -52,9 +52,9 @@ def _sum(x, y):
 def pulled(node, g):
     """What an operation sends to its sources."""
     grad = node.grad if isinstance(node, Value) else None
-    with warnings.catch_warnings(), no_grad(), Tensor._strict():
+    with warnings.catch_warnings(), no_grad():
         warnings.simplefilter("ignore", RuntimeWarning)
-        pairs = node.pull(g, None, False, True)
+        pairs = Tensor._strictly(node.pull, g, None, False, True)
     if grad is not None:
         node.grad = grad
     return [(i, source, ct) for (i, _), (source, ct) in zip(node.sources(), pairs, strict=True)]

@@ -212,9 +212,14 @@ class Writer:
         """A call as numpy's function, method or operator."""
         if s.func.__name__ == "getitem":
             return f"{self.expression(s.args[0])}[{self.index(s.args[1])}]"
-        args = [*self.expressions(s.args), *(f"{k}={self.expression(v)}" for k, v in (s.kwargs or {}).items())]
-        if s.func is np.ndarray.view:
-            return f"{args[0]}.view({args[1]})"
+        args = self.expressions(s.args)
+        if s.kind == "ufunc":
+            args = self.constants_of(s, args)
+        args += [f"{k}={self.expression(v)}" for k, v in (s.kwargs or {}).items()]
+        if s.func is np.transpose and len(args) == 1:
+            return f"{args[0]}.T"
+        if s.func in METHODS and type(s.args[0]) is Var:  # without numpy's dispatch, 0.3 µs
+            return f"{args[0]}.{METHODS[s.func]}({', '.join(args[1:])})"
         if s.kind == "draw":
             return f"{args[0]}.{s.func.__name__}({', '.join(args[1:])})"
         return f"{self.function(s)}({', '.join(args)})"
@@ -273,6 +278,27 @@ class Writer:
         self.build.append(f'{name} = memory["{name}"]')
         return name
 
+    def constants_of(self, s, args):
+        """`args`, the texts of a ufunc's arguments, with its Python numbers as arrays: they take 0.3 µs less.
+
+        A Python number takes the dtype of the array it meets, so what comes out is the same.
+        """
+        dtypes = {x.dtype for x in s.args if type(x) is Var}
+        if len(dtypes) != 1 or any(type(x) is Var and x.number for x in s.args):
+            return args
+        (dtype,), numbers = dtypes, [x for x in s.args if type(x) is not Var]
+        if s.out.dtype not in (dtype, np.dtype(bool)) or not all(_holds(dtype, x) for x in numbers):
+            return args
+        return [text if type(x) is Var else self._constant(x, dtype) for x, text in zip(s.args, args, strict=True)]
+
+    def _constant(self, x, dtype):
+        """The name of a Python number as an array of no axes."""
+        key = repr(x), dtype
+        if key not in self.parts:
+            self.parts[key] = self._unique(f"c_{x!r}".replace("-", "minus_"))
+            self.build.append(f"{self.parts[key]} = np.array({self.expression(x)}, {self.expression(dtype)})")
+        return self.parts[key]
+
     def index(self, index):
         """What stands between the brackets."""
         parts = index if type(index) is tuple else (index,)
@@ -285,12 +311,30 @@ class Writer:
         return ":".join("" if end is None else self.expression(end) for end in ends)
 
 
+METHODS = {np.ndarray.view: "view", np.take: "take", np.dot: "dot"}
+
+
+def _holds(dtype, x):
+    """Whether x is a Python number that an array of this dtype can hold; floats round it, as they do when they meet."""
+    if type(x) not in (int, float):
+        return False
+    if dtype.kind == "f":
+        return abs(x) <= np.finfo(dtype).max or not np.isfinite(x)
+    return dtype.kind in "iu" and type(x) is int and np.iinfo(dtype).min <= x <= np.iinfo(dtype).max
+
+
 # ----- statements that write into memory they are given -----
 
 
 def _ufunc(w, s, out, args):
+    args = w.constants_of(s, args)
     keyword = "out=" * (s.func in (np.maximum, np.minimum))  # for these numpy warns of three arguments
     return [f"{w._spelled(s.func)}({', '.join(args)}, {keyword}{out})"]
+
+
+def _dot(w, s, out, args):
+    """The array's method takes 0.2 to 0.4 µs less than numpy's function."""
+    return [f"{args[0]}.dot({args[1]}, {out})"]
 
 
 def _reduce(w, s, out, args):
@@ -335,7 +379,7 @@ def _call(w, s, out, args):
 
 OUT = {
     "ufunc": _ufunc,
-    "dot": _ufunc,
+    "dot": _dot,
     "reduce": _reduce,
     "cast": _cast,
     "put": _put,

@@ -589,7 +589,7 @@ REWRITTEN = {
 
 tensor = sys.modules[Tensor.__module__]  # `..tensor` is a function
 DATA, GRAD = Tensor.__dict__["_data"], Leaf.__dict__["grad"]
-_print, _coerce, _strict = builtins.print, np.asarray, Tensor._strict
+_print, _coerce, _strictly = builtins.print, np.asarray, Tensor._strictly
 _own, _own_memory, _singular = tensor._own, Tensor._own_memory, Tensor._singular
 
 
@@ -624,19 +624,16 @@ def _no_print(*args, **kwargs):
     )
 
 
-class _Strict:
+def _noted_as_strict(f, *args):
     """The state of a backward pass, noted on the tape too."""
-
-    def __enter__(self):
-        self.state, self.tape = _strict(), mode.tape
-        self.state.__enter__()
-        if self.tape is not None:
-            self.tape.strict += 1
-
-    def __exit__(self, *exception):
-        if self.tape is not None:
-            self.tape.strict -= 1
-        self.state.__exit__(*exception)
+    tape = mode.tape
+    if tape is None:
+        return _strictly(f, *args)
+    tape.strict += 1
+    try:
+        return _strictly(f, *args)
+    finally:
+        tape.strict -= 1
 
 
 def _memory_of_its_own(self):
@@ -664,7 +661,7 @@ HOOKS = [
     (Tensor, "_coerce", staticmethod(lambda x: x if type(x) is Traced else _coerce(x))),
     (Tensor, "_copied", staticmethod(lambda x, dtype=None: _array(x, dtype))),
     (Tensor, "_own_memory", _memory_of_its_own),
-    (Tensor, "_strict", staticmethod(_Strict)),
+    (Tensor, "_strictly", staticmethod(_noted_as_strict)),
     (Tensor, "_singular", staticmethod(_no_singular)),
     (tensor, "_own", lambda g, seen: Traced(g.tape, g.value, g.var) if type(g) is Traced else _own(g, seen)),
     (builtins, "print", _no_print),

@@ -22,15 +22,10 @@ def is_basic(index):
     """True for slices, numbers, None and Ellipsis: they give a view, in which no element occurs twice."""
     if type(index) is not tuple:
         return _is_basic(index)
-    for part in index:
-        if not _is_basic(part):
-            return False
-    return True
+    return type(index[0]) is not np.ndarray and all(map(_is_basic, index)) if index else True
 
 
 def _is_basic(part):
-    if type(part) is np.ndarray:
-        return False
     if part is None or part is Ellipsis or isinstance(part, slice):
         return True
     return isinstance(part, (int, np.integer)) and not isinstance(part, bool)
@@ -48,7 +43,10 @@ def _like(x):
 
 def _add_at(x, index, shape):
     """Zeros of `shape` with `x` added at `index`; where an element occurs twice in the index, both are added."""
-    out = np.zeros(shape, x.dtype) if type(x) is np.ndarray else np.zeros(shape, getattr(x, "dtype", None), like=_like(x))
+    if type(x) is np.ndarray:
+        out = np.zeros(shape, x.dtype)
+    else:
+        out = np.zeros(shape, getattr(x, "dtype", None), like=_like(x))
     if is_basic(index):
         out[index] = x
     else:
@@ -76,9 +74,12 @@ def _stays(g, index, shape, ndim):
 
 
 def _getitem_rule(g, ans, x, index):
-    if isinstance(g, (np.ndarray, np.generic)) and is_basic(index):
+    if not isinstance(g, (np.ndarray, np.generic)):
+        return add_at(g, index, x.shape)
+    if is_basic(index):
         return Part(g, index, x.shape)
-    return add_at(g, index, x.shape)
+    parts = index if type(index) is tuple else (index,)
+    return (_add_at if set(map(type, parts)) == {np.ndarray} else add_at)(g, index, x.shape)
 
 
 getitem = op(

@@ -15,7 +15,7 @@ from .table import op, stands_for
 
 # fmt: off
 __all__ = [
-    "dot", "einsum", "inner", "inv", "matmul", "norm", "outer", "solve", "tensordot", "vdot",
+    "dot", "einsum", "inner", "inv", "linear", "matmul", "norm", "outer", "solve", "tensordot", "vdot",
 ]
 # fmt: on
 
@@ -112,6 +112,38 @@ def _inner_y(g, ans, x, y):
 
 
 inner = op(_inner, _inner_x, _inner_y, name="inner", numpy=np.inner, arity=2, explain=_last_sizes)
+
+# ----- linear: the products of inner and a bias, which is added in the memory of the answer -----
+
+
+def _linear(x, weight, bias):
+    """x @ weight.T + bias, over the last axes of `x` and `weight`, (..., I) and (O, I), with `bias` (O,)."""
+    x, weight, bias = array_of(x), array_of(weight), array_of(bias)
+    if x.ndim > 2:
+        return np.reshape(_linear(_rows(x), weight, bias), (*x.shape[:-1], len(weight)))
+    if not (weight.ndim == 2 and bias.ndim == 1 and x.ndim):
+        raise ValueError
+    y = product(x, weight.T)
+    if y.dtype is not bias.dtype:
+        return y + bias
+    y += bias
+    return y
+
+
+def _linear_sizes(args, kwargs):
+    x, weight, bias = map(np.shape, args)
+    return f"sizes differ, x {x}, weight {weight} and bias {bias}; give x (..., I), weight (O, I) and bias (O,)"
+
+
+linear = op(
+    _linear,
+    lambda g, ans, x, weight, bias: _inner_x(g, None, None, weight),  # what is named here is kept
+    lambda g, ans, x, weight, bias: _inner_y(g, None, x, None),
+    lambda g, ans, x, weight, bias: g,
+    name="linear",
+    arity=3,
+    explain=_linear_sizes,
+)
 
 # ----- products that are compositions -----
 

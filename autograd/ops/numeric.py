@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-__all__ = ["add_up", "extreme", "product"]
+__all__ = ["add_rows", "add_up", "extreme", "product"]
 
 ONES = {np.dtype(np.float32): {}, np.dtype(np.float64): {}}  # of BLAS's dtypes -> {how many: so many ones}
 LONGEST = 1 << 14, 128  # so many rows, or columns, are added up by a product
@@ -36,6 +36,15 @@ def add_up(x, axis=None, keepdims=False):
     return total[None] if keepdims else total
 
 
+def add_rows(x):
+    """The sum over the first axis; a bias's gradient, in every layer, so with the fewest steps."""
+    if type(x) is np.ndarray and x.ndim == 2 and (known := ONES.get(x.dtype)):
+        ones = known.get(len(x))
+        if ones is not None:
+            return ones.dot(x)
+    return add_up(x, 0)
+
+
 def _add_up_stack(x, axis, keepdims):
     """The sum over the first axes or the last one as that of a matrix, over others as numpy's."""
     axes = tuple(a + x.ndim if a < 0 else a for a in (axis if type(axis) is tuple else (axis,)))
@@ -52,7 +61,7 @@ SHORT, MANY = 32, 32  # a last axis so short, in so many rows, is slow to reduce
 
 
 def extreme(ufunc, x, axis=None, keepdims=False):
-    """ufunc.reduce, of np.maximum or np.minimum; of short rows over a transposed copy, 1.5 instead of 4.7 µs at 100 x 10.
+    """ufunc.reduce for np.maximum or np.minimum; short rows by a transposed copy, 1.5 instead of 4.7 µs at 100 x 10.
 
     A reduction over the first axis compares whole rows at once.
     """

@@ -195,7 +195,7 @@ def _prod_rule(g, ans, x, axis=None, keepdims=False):
 
 prod = op(_prod, _prod_rule, name="prod", arity="axis", numpy=np.prod)
 
-# ----- the sum of exponentials, as compositions -----
+# ----- the sum of exponentials -----
 
 
 def _peak(x, axis, name):
@@ -226,10 +226,19 @@ def softmax(x, axis=-1):
     return e / sum(e, axis, True)
 
 
-def log_softmax(x, axis=-1):
+def _log_softmax(x, axis=-1):
     """x - logsumexp(x) over `axis`; the largest x is taken out of both, so its size costs no digits."""
-    z = x - _peak(x, axis, "log_softmax")
-    return z - log(sum(exp(z), axis, True))
+    x = array_of(x)
+    z = x - extreme(np.maximum, x, axis, True)
+    return z - np.log(add_up(np.exp(z), axis, True))
+
+
+log_softmax = op(
+    _log_softmax,
+    lambda g, ans, x, axis=-1: g - np.exp(ans) * sum(g, axis, True),
+    name="log_softmax",
+    arity="options",
+)
 
 
 def _reduced(shape, axis):

@@ -18,7 +18,7 @@ __all__ = [
 
 def array_of(x):
     """`x` as it is if it has a shape, else the array of it: compositions take lists as numpy's functions do."""
-    return x if hasattr(x, "shape") else np.asarray(x)
+    return x if type(x) is np.ndarray or hasattr(x, "shape") else np.asarray(x)
 
 
 # ----- the same elements under another shape -----

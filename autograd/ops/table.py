@@ -7,20 +7,20 @@ import inspect
 
 import numpy as np
 
-from ..engine import Op, _binary, _first, _general, _over_axis, _unary, build, defvjp
+from ..engine import Op, _binary, _first, _general, _over_axis, _ternary, _unary, build, defvjp
 
 TABLE = {}  # name -> operation with rules, in the order of the tables
 CONSTANT = {}  # name -> operation through which no gradient flows
 UFUNCS = {}  # numpy ufunc -> operation
 FUNCTIONS = {}  # numpy function -> operation or composition
 
-_FAST = {1: _unary, 2: _binary, "axis": _over_axis, "options": _first}
+_FAST = {1: _unary, 2: _binary, 3: _ternary, "axis": _over_axis, "options": _first}
 
 
 def op(f, *rules, name=None, arity=None, numpy=None, view=False, explain=None):
     """The operation that computes `f`, with a rule for each of its arguments.
 
-    arity:   1 or 2 for functions of just so many arrays, "axis" for those of one array `x`, `axis` and `keepdims`,
+    arity:   1, 2 or 3 for functions of just so many arrays, "axis" for those of one array `x`, `axis` and `keepdims`,
              "options" for those of `x` and other options, which then record with less work; found for ufuncs.
     numpy:   the numpy function it stands for, when that is not `f`.
     view:    whether the answer may share the first argument's memory; or a function of the arguments that tells.

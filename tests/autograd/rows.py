@@ -307,6 +307,11 @@ REDUCTION = [
 
 # ----- linear algebra -----
 
+
+def _linear(x, weight, bias):
+    return np.inner(x, weight) + bias
+
+
 SQUARE = np.array([[2.1, -0.4], [0.7, 1.6]])
 STACK = np.array([[[2.1, -0.4], [0.7, 1.6]], [[1.2, 0.3], [-0.8, -1.9]]])
 
@@ -328,6 +333,9 @@ LINALG = [
     row("inner", V, M),
     row("inner", T, M),
     row("inner", M, T),
+    row("linear", M, N, V[:2], numpy=_linear),
+    row("linear", T, M, V[:2], numpy=_linear),
+    row("linear", V, M, V[:2], numpy=_linear),
     row("dot", X, V),
     row("dot", V, W),
     row("dot", M, R),

@@ -293,6 +293,16 @@ def test_summing_cotangents_changes_no_array_of_others(n):
     assert (x.data == 1).all()
 
 
+@pytest.mark.parametrize(("column", "expected"), [([3e38, 3e38, 3e38], np.inf), ([np.inf, -np.inf, 0], np.nan)])
+def test_the_sum_of_a_broadcast_cotangent_may_be_infinite(column, expected):
+    """A bias gets the sum of its cotangents, in the dtype it has, and no error, where that is not finite."""
+    x, b = (mt.tensor(np.zeros(s, np.float32), requires_grad=True) for s in ((3, 2), (2,)))
+
+    (x + b).backward(np.array([column, [1, 2, 3]], np.float32).T)
+
+    np.testing.assert_array_equal(b.grad.numpy(), np.array([expected, 6], np.float32))
+
+
 @pytest.mark.parametrize("n", [3, LONG])
 def test_cotangents_of_opposite_infinities_sum_to_nan_once(n):
     """inf - inf is nan and stays so, and a third cotangent is added to what is finite once and not twice."""

@@ -40,14 +40,42 @@ def test_a_few_elements_are_shown_and_of_more_the_statistics():
 
 
 def test_values_that_are_not_kept_are_computed_again():
-    """A linear layer keeps neither its product nor its sum; both follow from the input and the parameters."""
+    """A linear layer does not keep its answer; it follows from the input and the parameters."""
     layer = nn.Linear(3, 8, rng=0)
     x = mt.tensor(np.linspace(-1, 1, 15, dtype=np.float32).reshape(5, 3))
     y = layer(x)
-    node = named(record(mt.tanh(y).sum(), layer))["add"]
+    node = named(record(mt.tanh(y).sum(), layer))["linear"]
 
     assert node.stats.max == pytest.approx(y.data.max(), rel=1e-6)
     assert node.stats.mean == pytest.approx(y.data.mean(), rel=1e-5)
+    assert node.kept == x.data.nbytes
+
+
+REDUCED = [
+    (lambda x: x.sum(), 21.0),
+    (lambda x: x.mean(axis=None), 3.5),
+    (lambda x: x.max(), 6.0),
+    (lambda x: mt.prod(x), 720.0),
+    (lambda x: x.var(), 35 / 12),
+    (lambda x: mt.norm(x), 91**0.5),
+]
+
+
+@pytest.mark.parametrize(("f", "expected"), REDUCED)
+def test_no_axis_is_an_argument_like_another(f, expected):
+    """A None that was given is no gap: of 1 to 6, all reductions are computed again."""
+    x = mt.tensor(np.arange(1.0, 7.0), requires_grad=True)
+    nodes = record(f(x * 1.0) + 1.0, {"x": x}).nodes
+
+    assert [node.data for node in nodes if node.op][1] == pytest.approx(expected)
+
+
+def test_an_array_that_no_rule_reads_is_a_gap():
+    """x + array keeps neither: what follows is not known, and nothing is computed from a None in its place."""
+    x = mt.tensor(np.arange(6.0), requires_grad=True)
+    nodes = record((x + np.ones(6)).sum() * 2.0, {"x": x}).nodes
+
+    assert [(node.stats, node.data) for node in nodes if node.op] == [(None, None), (None, None), (None, 42.0)]
 
 
 def test_a_parameter_that_has_changed_is_not_used_to_compute_values_again():
@@ -77,8 +105,10 @@ FLOPS = [
     (lambda x: mt.exp(x), 12),
     (lambda x: x.reshape(4, 3), 0),
     (lambda x: x.sum(axis=0), 12),
+    (lambda x: mt.log_softmax(x), 5 * 12),  # the largest, a difference, exp, the sum, a difference
     (lambda x: x @ np.ones((4, 5)), 2 * 3 * 4 * 5),
     (lambda x: mt.inner(x, np.ones((7, 4))), 2 * 3 * 4 * 7),
+    (lambda x: mt.linear(x, np.ones((7, 4)), np.ones(7)), 2 * 3 * 4 * 7 + 3 * 7),
     (lambda x: mt.einsum("ij,kj->ik", x, np.ones((7, 4))), 2 * 3 * 4 * 7),
     (lambda x: mt.matmul(np.ones((6, 2, 3)), x), 6 * 2 * 2 * 3 * 4),
 ]
@@ -86,7 +116,7 @@ FLOPS = [
 
 @pytest.mark.parametrize(("f", "expected"), FLOPS)
 def test_floating_point_operations_are_counted(f, expected):
-    """Of x with shape (3, 4): two for every product of a contraction, one for every element else, none for views."""
+    """Of x with shape (3, 4): two for every product of a contraction, none for views, else some for every element."""
     assert record(f(mt.tensor(np.ones((3, 4)), requires_grad=True))).nodes[-1].flops == expected
 
 

@@ -64,15 +64,15 @@ def test_what_every_round_reads_of_its_own_becomes_one():
 
 
 def test_layers_of_the_same_build_become_one():
-    """12 blocks of three operations: one group with the count; the names tell from where to where."""
+    """12 blocks of two operations: one group with the count; the names tell from where to where."""
     graph = merged(blocks(12))
     groups = {group.name: group for group in graph.groups}
 
     assert list(groups) == ["net", "net.0…11", "net.0…11.0", "net.0…11.1", "net.12"]
     assert (groups["net.0…11"].kind, groups["net.0…11"].count) == ("repeat", 12)
-    assert (groups["net.0…11"].operations, groups["net.0…11"].parameters) == (36, 12 * 20)
+    assert (groups["net.0…11"].operations, groups["net.0…11"].parameters) == (24, 12 * 20)
     assert ("net.0…11.0.weight", 12) in shape(graph)
-    assert graph.operations == 12 * 3 + 2 + 1
+    assert graph.operations == 12 * 2 + 1 + 1
     assert graph.parameters == 12 * 20 + 10
 
 
@@ -119,9 +119,9 @@ def test_a_folded_group_is_a_node_with_its_sums():
     out = folded(graph, {inner})
     node = next(node for node in out.nodes if node.kind == "group")
 
-    assert (node.key, node.name, node.inside.operations, node.inside.parameters) == (inner, "net.0", 3, 20)
+    assert (node.key, node.name, node.inside.operations, node.inside.parameters) == (inner, "net.0", 2, 20)
     assert node.shape == (3, 4)
-    assert [a for a in arrows(out) if "net.0" in a[:2]] == [("x", "net.0", 1, False), ("net.0", "inner", 1, False)]
+    assert [a for a in arrows(out) if "net.0" in a[:2]] == [("x", "net.0", 1, False), ("net.0", "linear", 1, False)]
     assert out.operations == graph.operations
     assert out.parameters == graph.parameters
 
@@ -131,8 +131,8 @@ def test_a_folded_group_is_a_node_with_its_sums():
     [
         (0, ["x", "net", "sum"]),
         (1, ["x", "net.0", "net.1", "net.2", "sum"]),
-        (2, ["x", "net.0.0", "net.0.1", "net.1.0", "net.1.1", "inner", "add", "sum"]),
-        (3, ["x", "inner", "add", "tanh", "inner", "add", "tanh", "inner", "add", "sum"]),
+        (2, ["x", "net.0.0", "net.0.1", "net.1.0", "net.1.1", "linear", "sum"]),
+        (3, ["x", "linear", "tanh", "linear", "tanh", "linear", "sum"]),
     ],
 )
 def test_depth_says_how_much_is_folded(depth, expected):
@@ -140,18 +140,20 @@ def test_depth_says_how_much_is_folded(depth, expected):
     graph = fold(blocks(2), depth)
 
     assert [node.op or node.name for node in graph.nodes if node.kind != "leaf"] == expected
-    assert graph.operations == 9
+    assert graph.operations == 6
 
 
 def test_above_a_size_a_graph_folds_by_itself():
     """First what repeats, then the innermost groups, level by level; a note says so."""
     graph = blocks(30)
-    once, twice = fold(graph, limit=40), fold(graph, limit=10)
+    once, twice = fold(graph, limit=40), fold(graph, limit=8)
 
-    assert len(graph.nodes) == 156
+    assert len(graph.nodes) == 1 + 30 * 4 + 3 + 1
     assert any(group.kind == "repeat" for group in once.groups)
-    assert once.notes == ("93 operations, folded to 6",)
-    assert len(twice.nodes) <= 10 and twice.operations == 93
+    assert once.notes == ("62 operations, folded to 4",)
+    assert len(once.nodes) == 1 + 4 + 3 + 1
+    assert len(twice.nodes) <= 8 and twice.operations == 62
+    assert any(node.kind == "group" for node in twice.nodes)
     assert fold(graph).notes == ()
 
 

@@ -68,7 +68,7 @@ DRAWN = [
     (["mine:product", "--level", "line"], ["mine.py:"]),
     (["mine:product", "--dtype", "float32"], ["(3, 4) float32"]),
     (["mine:model", "--shape", "5,4"], ["0.weight", "Linear(", "(5, 3) float32"]),
-    (["mine:model", "--shape", "5,4", "--depth", "0"], ["Sequential", "3 operations, 15 parameters"]),
+    (["mine:model", "--shape", "5,4", "--depth", "0"], ["Sequential", "2 operations, 15 parameters"]),
     (["mine:Net", "--shape", "5,4"], ["layer.weight", "picture"]),
     (["mine:nothing"], ["exp"]),
     (["mytorch:tanh", "--shape", "3"], ["tanh", "(3,) float64"]),

@@ -212,7 +212,7 @@ def test_a_node_is_followed_by_the_keyboard(opened):
     assert current(opened) == boxes(opened)[0]
     opened.press("/", *"tanh", "Enter", "Escape")
     opened.press("ArrowUp")
-    assert current(opened) == "add"
+    assert current(opened) == "linear"
     assert opened.evaluate("document.activeElement.classList.contains('current')")
     assert float(opened.evaluate("getComputedStyle(document.querySelector('.box.current rect')).strokeWidth")[:-2]) > 3
 

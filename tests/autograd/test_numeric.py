@@ -1,0 +1,96 @@
+"""Sums, extremes and products in other forms than numpy's own: the same numbers."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import mytorch as mt
+from mytorch.autograd.ops.numeric import LONGEST, add_rows, add_up, extreme, product
+
+RNG = np.random.default_rng(0)
+ARRAYS = {
+    "matrix": RNG.normal(size=(7, 5)),
+    "short rows": RNG.normal(size=(40, 3)),
+    "long rows": RNG.normal(size=(3, LONGEST[1] + 1)),
+    "by columns": RNG.normal(size=(5, 7)).T,
+    "with gaps": RNG.normal(size=(14, 10))[::2, ::2],
+    "repeated": np.broadcast_to(RNG.normal(size=5), (7, 5)),
+    "stack": RNG.normal(size=(4, 6, 5)),
+    "turned stack": RNG.normal(size=(5, 6, 4)).T,
+    "four axes": RNG.normal(size=(2, 3, 4, 5)),
+    "no rows": np.zeros((0, 5)),
+    "no columns": np.zeros((5, 0)),
+    "vector": RNG.normal(size=9),
+    "number": np.array(2.5),
+}
+
+
+def axes(ndim):
+    """Every way to name some of the axes."""
+    each = range(-ndim, ndim)
+    yield from (None, *each)
+    yield from (a for n in range(ndim + 1) for a in itertools.combinations(each, n) if len({i % ndim for i in a}) == n)
+
+
+@pytest.mark.parametrize("dtype", ["e", "f", "d", "i"])
+@pytest.mark.parametrize("x", ARRAYS.values(), ids=ARRAYS)
+def test_sums_are_those_of_numpy(x, dtype):
+    """Over every axis and pair of axes, with and without keepdims, in shape, dtype and value."""
+    x = (x * 3).astype(dtype)
+    for axis, keepdims in itertools.product(axes(x.ndim), (False, True)):
+        expected = np.add.reduce(x, axis, keepdims=keepdims)
+        found = add_up(x, axis, keepdims)
+
+        assert (np.shape(found), found.dtype) == (np.shape(expected), expected.dtype)
+        np.testing.assert_allclose(found, expected, rtol=1e-2 if dtype == "e" else 1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("x", [x for x in ARRAYS.values() if x.ndim], ids=[k for k, x in ARRAYS.items() if x.ndim])
+def test_rows_are_added(x):
+    """add_rows is the sum over the first axis, also when that many rows were met before."""
+    for _ in range(2):
+        np.testing.assert_allclose(add_rows(x), x.sum(0), atol=1e-12)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_float32_sums_are_as_accurate_as_numpy(axis):
+    """The error over the longest rows and columns that are added by a product is no larger than that of numpy's sum."""
+    x = np.random.default_rng(1).uniform(size=(LONGEST[0], LONGEST[1])).astype(np.float32)
+    exact = x.astype(float).sum(axis)
+
+    assert np.abs(add_up(x, axis) - exact).max() <= 1.5 * np.abs(np.add.reduce(x, axis) - exact).max()
+
+
+@pytest.mark.parametrize("axis", [2, -3, (0, 2)])
+def test_an_axis_that_is_not_there(axis):
+    """numpy's error."""
+    with pytest.raises(np.exceptions.AxisError):
+        add_up(np.ones((3, 4)), axis)
+
+
+@pytest.mark.parametrize("ufunc", [np.maximum, np.minimum])
+@pytest.mark.parametrize("x", [x for x in ARRAYS.values() if x.size], ids=[k for k, x in ARRAYS.items() if x.size])
+def test_extremes_are_those_of_numpy(ufunc, x):
+    """Over every axis, and a nan stays one."""
+    for y, axis, keepdims in itertools.product((x, np.where(x > 1, np.nan, x)), axes(x.ndim), (False, True)):
+        expected = ufunc.reduce(y, axis, keepdims=keepdims)
+        np.testing.assert_array_equal(extreme(ufunc, y, axis, keepdims), expected)
+
+
+def test_products():
+    """x @ y of matrices of every layout and dtype, and of what is no matrix."""
+    x, y = RNG.normal(size=(4, 6)), RNG.normal(size=(6, 3))
+    for a, b in ((x, y), (x.T.copy().T, y), (x[::-1], y[:, ::-1]), (x[0], y), (x, y[:, 0]), (x[None], y)):
+        np.testing.assert_allclose(product(a, b), a @ b)
+    assert product(x.astype(np.float32), y.astype(np.float32)).dtype == np.float32
+    assert product(np.ones((2, 2), int), np.ones((2, 2), int)).dtype == int
+
+
+def test_a_tensor_sums_like_an_array():
+    """sum and mean of a Tensor are the functions above, in float32 too."""
+    x = RNG.normal(size=(100, 10)).astype(np.float32)
+
+    assert mt.tensor(x).sum(0).dtype == mt.tensor(x).mean(1).dtype == np.float32
+    np.testing.assert_allclose(mt.tensor(x).sum(0).numpy(), x.sum(0), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(mt.tensor(x).mean(1, True).numpy(), x.mean(1, keepdims=True), rtol=1e-5, atol=1e-6)
