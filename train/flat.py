@@ -100,19 +100,21 @@ class Flat:
 
         Who looks holds a reference: to a piece, as a detached tensor or a graph does, or, as a view, to the whole.
         """
-        return (
-            list(map(getrefcount, self.watched)) == self.seen
-            and memory is self.memory
-            and len(group) == len(self.group)
-            and all(map(is_, group, self.group))
-            and all(map(is_, map(_data, self.params), self.pieces))
-            and all(map(is_, map(_node, self.params), self.leaves))
-            and all(map(is_not, map(_grad, self.leaves), repeat(None)))
-            and all(map(is_, map(memory.get, self.params), self.states))
-            and sum(map(len, self.states)) == len(self.keys)
-            and all(map(is_, map(getitem, self.dicts, self.keys), self.tensors))
-            and all(map(is_, map(_data, self.tensors), self.arrays))
-        )
+        try:
+            return (
+                list(map(getrefcount, self.watched)) == self.seen
+                and memory is self.memory
+                and len(group) == len(self.group)
+                and all(map(is_, group, self.group))
+                and all(map(is_, map(_data, self.params), self.pieces))
+                and all(map(is_, map(_node, self.params), self.leaves))
+                and all(map(is_not, map(_grad, self.leaves), repeat(None)))
+                and all(map(is_, map(memory.get, self.params), self.states))
+                and all(map(is_, map(getitem, self.dicts, self.keys), self.tensors))
+                and all(map(is_, map(_data, self.tensors), self.arrays))
+            )
+        except KeyError:  # something of what was remembered is gone
+            return False
 
     def move(self, move, options, where):
         """Moves the parameters by `move(p, g, state, t, options)`, as if it were called for each of them."""

@@ -99,19 +99,29 @@ def _inner(x, y):
     return np.inner(x, y)
 
 
-def _inner_x(g, ans, x, y):
+def _to_left(g, y):
+    """The cotangent of `x` in inner(x, y), given that of the answer."""
     if g.ndim == y.ndim == 2:
         return product(g, y)
     return tensordot(g, y, (tuple(range(g.ndim - y.ndim + 1, g.ndim)), _leading(y)))
 
 
-def _inner_y(g, ans, x, y):
+def _to_right(g, x):
+    """The cotangent of `y` in inner(x, y), given that of the answer."""
     if g.ndim == x.ndim == 2:
         return product(g.T, x)
     return tensordot(g, x, (_leading(x), _leading(x)))
 
 
-inner = op(_inner, _inner_x, _inner_y, name="inner", numpy=np.inner, arity=2, explain=_last_sizes)
+inner = op(
+    _inner,
+    lambda g, ans, x, y: _to_left(g, y),
+    lambda g, ans, x, y: _to_right(g, x),
+    name="inner",
+    numpy=np.inner,
+    arity=2,
+    explain=_last_sizes,
+)
 
 # ----- linear: the products of inner and a bias, which is added in the memory of the answer -----
 
@@ -137,8 +147,8 @@ def _linear_sizes(args, kwargs):
 
 linear = op(
     _linear,
-    lambda g, ans, x, weight, bias: _inner_x(g, None, None, weight),  # what is named here is kept
-    lambda g, ans, x, weight, bias: _inner_y(g, None, x, None),
+    lambda g, ans, x, weight, bias: _to_left(g, weight),
+    lambda g, ans, x, weight, bias: _to_right(g, x),
     lambda g, ans, x, weight, bias: g,
     name="linear",
     arity=3,

@@ -666,7 +666,7 @@ def test_source():
         step(X, Y)
 
     assert re.search(r"np\.tanh\(v\d+, v\d+\) +# tanh, test_compile\.py:\d+", step.source)
-    assert re.search(r"\w+\.dot\(.*# backward of inner, test_compile\.py:\d+", step.source)
+    assert re.search(r"\w+\.dot\(.*# backward of linear, test_compile\.py:\d+", step.source)
     assert "model_0_bias = flat" in step.source  # 6 updates are one of a flat array
     assert len(re.findall("np.subtract.flat", step.source)) == 1
 
