@@ -457,10 +457,10 @@ class Tensor:
 
 @functools.lru_cache(maxsize=16)
 def _one(dtype, ndim):
-    """1 as an array of so many axes, not to be written to."""
+    """1 with so many axes, not to be written to; without axes a numpy scalar, with which numpy reckons faster."""
     one = np.ones((1,) * ndim, dtype)
     one.flags.writeable = False
-    return one
+    return one[()]
 
 
 def _sum(entry, ct):

@@ -16,16 +16,20 @@ LONGEST = 1 << 14, 128  # so many rows, or columns, are added up by a product
 def add_up(x, axis=None, keepdims=False):
     """np.sum. Over the rows or the columns of a matrix it is a product with ones: 0.4 instead of 2.1 µs at 100 x 64.
 
-    numpy too adds one row to the next. The elements of a row it adds in pairs where they are many, which is more
-    accurate; so a product is taken of short rows only.
+    numpy too adds one row to the next. The elements of a row, or a vector, it adds in pairs where they are many, which
+    is more accurate; so a product is taken of short ones only.
     """
-    if axis is None or getattr(x, "ndim", 0) < 2 or (known := ONES.get(x.dtype)) is None:
+    ndim = getattr(x, "ndim", 0)
+    if not ndim or (known := ONES.get(x.dtype)) is None:
         return np.add.reduce(x, axis, None, None, keepdims)
-    if x.ndim > 2 or not (axis == 0 or axis == 1):
+    if ndim == 1:
+        n, long = len(x), LONGEST[1]
+    elif ndim == 2 and (axis == 0 or axis == 1):
+        n, long = x.shape[axis], LONGEST[axis]
+    else:
         return _add_up_stack(x, axis, keepdims)
-    n = x.shape[axis]
-    if n > LONGEST[axis] or not x.flags.forc:  # what lies scattered would be copied first
-        return np.add.reduce(x, axis, None, None, keepdims)
+    if n > long or not x.flags.forc or (ndim == 1 and (axis is not None or keepdims)):
+        return np.add.reduce(x, axis, None, None, keepdims)  # what lies scattered would be copied for a product
     ones = known.get(n)
     if ones is None:
         ones = known[n] = np.ones(n, x.dtype)
@@ -47,6 +51,8 @@ def add_rows(x):
 
 def _add_up_stack(x, axis, keepdims):
     """The sum over the first axes or the last one as that of a matrix, over others as numpy's."""
+    if axis is None:
+        return np.add.reduce(x, None, None, None, keepdims)
     axes = tuple(a + x.ndim if a < 0 else a for a in (axis if type(axis) is tuple else (axis,)))
     split = len(axes)
     first, last = axes == tuple(range(split)), axes == (x.ndim - 1,)
