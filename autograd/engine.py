@@ -227,7 +227,7 @@ def _unary(op):
         keep, keep_ans = op.quick[1] or op.quick_plan(1, 1)
         parents = (p,)
         args = (a,) if keep else parents  # one tuple less, where nothing is kept
-        out._node = Node(op, parents, args, None, ans if keep_ans else None, ans.shape, ans.dtype)
+        out._node = Node(op, parents, args, None, ans if keep_ans else None, p.shape, ans.dtype)
         return out
 
     return apply
@@ -262,7 +262,10 @@ def _binary(op):
         parents = args = (p, q)
         if keep_x or keep_y:
             args = (a if keep_x else p, b if keep_y else q)
-        out._node = Node(op, parents, args, None, ans if keep_ans else None, ans.shape, ans.dtype)
+        shape = ans.shape
+        if p is not None and shape == p.shape:  # one tuple less
+            shape = p.shape
+        out._node = Node(op, parents, args, None, ans if keep_ans else None, shape, ans.dtype)
         return out
 
     return apply

@@ -21,7 +21,7 @@ def machine(threads, packages):
         "threads": threads,
         "system": platform.platform(),
         "python": platform.python_version(),
-        "blas": np.show_config(mode="dicts")["Build Dependencies"]["blas"].get("name", "unknown"),
+        "blas": _blas(),
         "packages": {p: v for p in ["numpy", *packages] if (v := _version(p))},
     }
 
@@ -32,6 +32,18 @@ def _processor():
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+
+
+def _blas():
+    """numpy's BLAS and the kernels it chose: what it was told to choose by OPENBLAS_CORETYPE may be half as fast."""
+    name = np.show_config(mode="dicts")["Build Dependencies"]["blas"].get("name", "unknown")
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return name
+    kernels = sorted({lib["architecture"] for lib in threadpool_info() if "architecture" in lib})
+    forced = ", as OPENBLAS_CORETYPE says" if "OPENBLAS_CORETYPE" in os.environ else ""
+    return f"{name} ({' and '.join(kernels)} kernels{forced})" if kernels else name
 
 
 def _version(package):
