@@ -151,7 +151,7 @@ class Node:
                     yield i, source
 
     def pull(self, g, wanted, create_graph, retain_graph):
-        """The (source, cotangent) pairs of this node, given the cotangent `g` of its answer; then frees the node.
+        """(sources, their cotangents), given the cotangent `g` of this node's answer; then frees the node.
 
         What `graph.pull` does for every node, said with no haste: for a backward that is recorded itself, and for
         sequences.
@@ -164,18 +164,23 @@ class Node:
         if create_graph:
             args = tuple(map(_rewrap, args, parents))
             ans = None if ans is None else wrap(ans, self)
-        pairs = []
+        sources, cotangents = [], []
         for i, parent in enumerate(parents):
             if type(parent) is tuple:
-                pairs += self._pull_sequence(i, parent, g, self if ans is None else ans, args)
+                answers = self._sequence(i, parent, g, self if ans is None else ans, args)
             elif parent is not None and (wanted is None or parent.index in wanted):
-                ct = self._asked(i, g, self if ans is None else ans, args)
-                pairs.append((parent, self._fit(ct, parent, i)))
+                parent, answers = (parent,), (self._asked(i, g, self if ans is None else ans, args),)
+            else:
+                continue
+            for source, ct in zip(parent, answers, strict=True):
+                if source is not None:
+                    sources.append(source)
+                    cotangents.append(self._fit(ct, source, i))
         if create_graph:  # a rule may give a constant
-            pairs = [(source, ct if isinstance(ct, Tensor) else wrap(ct)) for source, ct in pairs]
+            cotangents = [ct if isinstance(ct, Tensor) else wrap(ct) for ct in cotangents]
         if not retain_graph:
             self.parents = self.args = self.kwargs = self.ans = None
-        return pairs
+        return sources, cotangents
 
     def _asked(self, i, g, ans, args):
         """What the rule for argument i answers."""
@@ -184,16 +189,12 @@ class Node:
         except FloatingPointError as trouble:  # a singular point
             return Tensor._singular(self, self.op.rules[i], g, ans, args, trouble)
 
-    def _pull_sequence(self, i, parents, g, ans, args):
-        """The pairs of an argument that is a sequence."""
-        cotangents = self._asked(i, g, ans, args)
-        if not isinstance(cotangents, (list, tuple)) or len(cotangents) != len(parents):
-            raise self._wrong_rule(i, f"a list of {len(parents)} arrays", cotangents)
-        return [
-            (source, self._fit(ct, source, i))
-            for source, ct in zip(parents, cotangents, strict=True)
-            if source is not None
-        ]
+    def _sequence(self, i, parents, g, ans, args):
+        """The answers for an argument that is a sequence, one for each of its parents."""
+        answers = self._asked(i, g, ans, args)
+        if not isinstance(answers, (list, tuple)) or len(answers) != len(parents):
+            raise self._wrong_rule(i, f"a list of {len(parents)} arrays", answers)
+        return answers
 
     def _fit(self, ct, source, i):
         """`ct` in the shape and dtype of the argument it belongs to: summed where the argument was broadcast."""
@@ -363,7 +364,7 @@ def _pull(starts, targets, wanted, create_graph, retain_graph):
     node, g = _Start(starts), None
     while True:
         if create_graph or type(node) is not Node:
-            sources, cotangents = _apart(node.pull(g, wanted, create_graph, retain_graph))
+            sources, cotangents = node.pull(g, wanted, create_graph, retain_graph)
         else:  # Node.pull, written out below: this is the hot loop of every training step
             sources, cotangents, rules = node.parents, None, node.op.rules
             args, kwargs, ans = node.args, node.kwargs, node.ans
@@ -408,7 +409,7 @@ def _pull(starts, targets, wanted, create_graph, retain_graph):
             here = arrived if source.op is None or (targets is not None and index in targets) else pending
             entry = here.get(index)
             if entry is not None:
-                if cotangents is None and ct.size < FEW:
+                if type(ct) is float or (cotangents is None and ct.size < FEW):
                     try:
                         entry[1] = entry[1] + ct
                         continue
@@ -433,11 +434,7 @@ class _Start:
         self.pairs = pairs
 
     def pull(self, *_):
-        return self.pairs
-
-
-def _apart(pairs):
-    return zip(*pairs, strict=True) if pairs else ((), ())
+        return [node for node, _ in self.pairs], [ct for _, ct in self.pairs]
 
 
 def paths(roots, targets, since):

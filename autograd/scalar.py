@@ -64,7 +64,7 @@ class Value:
         ans, numbers = self, args
         if not create_graph:
             ans, numbers = self.data, [a.data if isinstance(a, Value) else a for a in args]
-        pairs, i = [], -1
+        sources, cotangents, i = [], [], -1
         for a in args:
             i += 1
             if isinstance(a, Value):
@@ -72,10 +72,11 @@ class Value:
                     ct = rules[i](g, ans, *numbers)
                 except ArithmeticError:
                     ct = self._singular(g, numbers)
-                pairs.append((a, ct if ct.__class__ is float or isinstance(ct, Value) else float(ct)))
+                sources.append(a)
+                cotangents.append(ct if ct.__class__ is float or isinstance(ct, Value) else float(ct))
         if not retain_graph:
             self.args = None
-        return pairs
+        return sources, cotangents
 
     def _singular(self, g, numbers):
         if g == 0:  # nothing flows back through what was not used

@@ -54,7 +54,7 @@ def pulled(node, g):
     grad = node.grad if isinstance(node, Value) else None
     with warnings.catch_warnings(), no_grad():
         warnings.simplefilter("ignore", RuntimeWarning)
-        pairs = Tensor._strictly(node.pull, g, None, False, True)
+        _, cotangents = Tensor._strictly(node.pull, g, None, False, True)
     if grad is not None:
         node.grad = grad
-    return [(i, source, ct) for (i, _), (source, ct) in zip(node.sources(), pairs, strict=True)]
+    return [(i, source, ct) for (i, source), ct in zip(node.sources(), cotangents, strict=True)]

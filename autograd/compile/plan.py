@@ -186,15 +186,25 @@ class Plan:
 
         That is so of a first layer's weight, which is read by x @ W.T alone, and whose gradient is a product too.
         """
+        self.reading = self._who_reads()
         for flats in self.merged:
             for column in zip(*(self.groups[flat] for flat in flats), strict=True):
                 wants = [len(x.shape) == 2 and self._wants_turning(x) for x in column]
                 if any(wants) and all(w or self._may_be_turned(x) for w, x in zip(wants, column, strict=True)):
                     for x in column:
                         self._turn(x)
+                    self.reading = self._who_reads()
+
+    def _who_reads(self):
+        """{value: the statements that read it}."""
+        found = {}
+        for s in (*self.pure, *self.tail):
+            for x in dict.fromkeys(s.reads()):
+                found.setdefault(x, []).append(s)
+        return found
 
     def _readers(self, x):
-        return [s for s in (*self.pure, *self.tail) if any(y is x for y in s.reads())]
+        return self.reading.get(x, [])
 
     def _wants_turning(self, x):
         """Whether a state is read as the right side of products, transposed, and by nothing else."""

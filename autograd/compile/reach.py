@@ -127,7 +127,7 @@ class Reach:
         apart: the (id of the holder, key) pairs that may change.
         """
         for generator, state, name in self.generators.values():
-            if repr(_state(generator)) != repr(state):
+            if _comparable(_state(generator)) != _comparable(state):
                 return f"draws from the random generator `{name}`", True
         setup = False
         for holder, n in self.lengths + self.noted[1]:
@@ -202,6 +202,15 @@ def _globals_of(code):
 
 def _state(generator):
     return generator.get_state() if generator is _global else generator.bit_generator.state
+
+
+def _comparable(state):
+    """A generator's state, dicts and tuples with arrays in them, as what == compares."""
+    if isinstance(state, np.ndarray):
+        return state.tobytes()
+    if isinstance(state, dict):
+        return {key: _comparable(x) for key, x in state.items()}
+    return tuple(map(_comparable, state)) if isinstance(state, tuple) else state
 
 
 def _set_state(generator, state):
