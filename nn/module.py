@@ -248,8 +248,6 @@ def _once(pairs):
 
 def in_dtype_of(x, like):
     """`x` in the dtype of the tensor `like`: a layer computes in the dtype of its parameters, whatever comes in."""
-    if isinstance(x, Tensor) and x._data.dtype is like._data.dtype:  # without properties, for every layer asks
-        return x
     return x if getattr(x, "dtype", None) == like.dtype else astype(x, like.dtype)
 
 

@@ -1,8 +1,12 @@
 """Compile: a step traced once, and run from then on as straight-line numpy.
 
-tape     every numpy call of one run, forward, backward and update    reach    what a function can reach, as conditions
-program  values and statements; what can be left out                  plan     which memory each value lives in
-source   the program as numpy code                                    step     a program with its memory, and its calls
+compiled   what `compile` gives: a step for each kind of call    program  values and statements; what can be left out
+run        one run on a tape, and all a step is made of          rewrite  statements that stand in for slower ones
+tape       every numpy call of it: forward, backward, update     plan     which memory each value lives in
+traced     what stands for arrays and generators meanwhile       source   the program as numpy code
+functions  numpy's functions, as a tape takes them               step     a program, when it may run, and its calls
+hooks      what a running tape swaps in the engine               memory   the arrays that a step's text is bound to
+reach      what a function can reach, as conditions              report   a step in numbers, and as a module of its own
 """
 
 __all__ = ["CompileError", "compile"]
@@ -42,6 +46,6 @@ def compile(f=None, *, exact=False):
     >>> [step(np.zeros(2)).item() for _ in range(3)]
     [5.0, 1.25, 0.3125]
     """
-    from .step import Compiled
+    from .compiled import Compiled
 
     return Compiled(f, exact) if f is not None else lambda f: Compiled(f, exact)

@@ -1,5 +1,6 @@
 """A planned program as numpy code: a module's text with one function, `build(memory)`, that gives the step."""
 
+import math
 import re
 from os.path import basename
 
@@ -319,7 +320,7 @@ def _holds(dtype, x):
     if type(x) not in (int, float):
         return False
     if dtype.kind == "f":
-        return abs(x) <= np.finfo(dtype).max or not np.isfinite(x)
+        return abs(x) <= float(np.finfo(dtype).max) or (type(x) is float and not math.isfinite(x))
     return dtype.kind in "iu" and type(x) is int and np.iinfo(dtype).min <= x <= np.iinfo(dtype).max
 
 

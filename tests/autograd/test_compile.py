@@ -659,6 +659,42 @@ def test_tracing_does_not_disturb_other_threads():
 # ----- what was made -----
 
 
+NUMBERS = [0, -0.0, 1, -3, 0.1, 1e-300, 3e38, 1e300, np.inf, np.nan, 2**31, 2**70, True]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("number", NUMBERS, ids=repr)
+@pytest.mark.filterwarnings("ignore:(overflow|invalid|divide)")
+def test_numbers_take_the_dtype_of_the_array_they_meet(dtype, number):
+    """Python's numbers stand in a program as arrays; what comes out is what comes of the numbers, to the bit."""
+
+    def f(x):
+        return x * number, number - x, x + number, x < number, x / 3 + number * x
+
+    x = mt.tensor(np.array([-2.5, 0.0, 1.0, 7.0], dtype))
+    expected, fast = f(x), mt.compile(f)
+    for _ in range(2):
+        for y, e in zip(fast(x), expected, strict=True):
+            assert y.dtype == e.dtype
+            np.testing.assert_array_equal(y.numpy(), e.numpy())
+            np.testing.assert_array_equal(np.signbit(y.numpy()), np.signbit(e.numpy()))
+
+
+@pytest.mark.parametrize("number", [0, 7, -1, 255, 256, 2**40, 2.5, True])
+def test_numbers_beside_integers(number):
+    """An array of small integers beside a number that it may not hold: as numpy has it."""
+
+    def f(x):
+        return x < number, x == number, x * 2.0 + number
+
+    x = np.arange(250, 256).astype(np.uint8)
+    expected, fast = f(mt.tensor(x)), mt.compile(f)
+    for _ in range(2):
+        for y, e in zip(fast(mt.tensor(x)), expected, strict=True):
+            assert y.dtype == e.dtype
+            np.testing.assert_array_equal(y.numpy(), e.numpy())
+
+
 def test_source():
     """The source is numpy code, each statement with its operation and the line it comes from."""
     _, _, step = pair(lr=0.1, momentum=0.9)

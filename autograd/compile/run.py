@@ -1,0 +1,230 @@
+"""Run: one run of a function on a tape, its answer, and all a step is made of. A run that fails leaves no trace."""
+
+import sys
+
+import numpy as np
+
+from ..graph import mode, wrap
+from ..tensor import Tensor
+from ..tree import flatten
+from . import CompileError
+from .hooks import DATA, GRAD, running
+from .program import Source, Var
+from .reach import Reach
+from .tape import Tape
+from .traced import PACKAGE, Fallback, Traced, TracedGenerator, _owner, values
+
+__all__ = ["Run"]
+
+SETUPS = 3  # runs in a row that may set things up, as an optimizer's first step does
+
+
+class Run:
+    """A run of a function on a tape: its answer, and all a Step is made of. A run that fails leaves no trace."""
+
+    def __init__(self, compiled, args, kwargs, leaves):
+        self.f, self.exact = compiled.f, compiled.exact
+        self.leaves = leaves
+        self.enabled = mode.enabled
+        _, _, self.rebuild = _flattened(args, kwargs)
+        self.nested = not isinstance(self.rebuild, type)
+        others = [(f"argument {i}", x) for i, x in enumerate(leaves) if _kind(x) == "object"]
+        self.reach = Reach([(getattr(self.f, "__name__", "f"), self.f), *others])
+        self.tape = Tape()
+        self.generators = []  # (generator, its state before) of the arguments
+        self.setups = compiled.setups
+
+    def answer(self):
+        """Runs the function, puts concrete values where traced ones are, and returns its answer."""
+        with running(self.tape):
+            try:
+                traced = [self._traced(i, x) for i, x in enumerate(self.leaves)]
+                out = self._run(traced)
+                self.out, self.refill = flatten(out)
+                self.single = isinstance(out, Tensor)
+                self._check_arguments(traced)
+                self._find_ends()
+                self._check_python()
+                self._check_answers()
+            except SideEffect as effect:
+                self._undo()
+                raise self._told(effect) from None
+            except BaseException:
+                self._undo()
+                raise
+            return self._commit()
+
+    def _run(self, traced):
+        given = self.rebuild(traced)
+        args, kwargs = given if self.nested else (given, {})
+        return self.f(*args, **kwargs)
+
+    def _told(self, effect):
+        """The error of a side effect, with its line: another run, watched line by line, finds it, and is undone too."""
+        last, before = None, sys.gettrace()
+
+        def watch(frame, event, arg):
+            nonlocal last
+            if _owner(frame) in (PACKAGE, "numpy"):
+                return None
+            if last is not None and self.reach.changes(self.tape.numbers)[0]:
+                raise effect
+            last = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+            return watch
+
+        sys.settrace(watch)
+        try:
+            self._run([self._traced(i, x) for i, x in enumerate(self.leaves)])
+        except Exception:  # the effect, or what comes of running twice
+            pass
+        finally:
+            sys.settrace(before)
+            self._undo()
+        wrong, how = str(effect), "do it outside, or keep it in a tensor"
+        if wrong.startswith("draws"):
+            how = "pass the generator in as an argument"
+        return CompileError(
+            f"compile: {_name(self.f)} {wrong}, at {last}, which would happen in this call alone; {how}"
+        )
+
+    def _traced(self, i, x):
+        kind = _kind(x)
+        if kind == "array" or kind == "number":
+            return self.tape.input(Source("arg", key=i), x if kind == "number" else np.asarray(x))
+        if kind == "generator":
+            var = self.tape.inputs[Source("arg", key=i)] = Var((), np.dtype(object))
+            self.generators.append((x, x.bit_generator.state))
+            return TracedGenerator(self.tape, x, var)
+        if kind in ("tensor", "leaf") and id(x) in self.reach.names:
+            raise Fallback("an argument is a tensor that the function can also reach otherwise")
+        if kind == "computed":
+            raise Fallback(
+                "an argument was computed from tensors that require grad, and the gradient goes further back"
+            )
+        return x
+
+    def _check_arguments(self, traced):
+        for i, x in enumerate(traced):
+            if type(x) is Traced and x.var is not self.tape.inputs[Source("arg", key=i)]:
+                raise CompileError(
+                    f"compile: {_name(self.f)} changes the array in place that is its argument {i}; return the new "
+                    "value, or pass a tensor"
+                )
+
+    def _find_ends(self):
+        """What tensors and gradients are at the end that were something else at the beginning."""
+        tape = self.tape
+        self.commits, self.cleared = [], []
+        for tensor, _ in tape.states.values():
+            var = self._var(DATA.__get__(tensor))
+            if var is not tape.inputs[Source("tensor", tensor)]:
+                self.commits.append((Source("tensor", tensor), var))
+        for leaf, before, _ in tape.grads.values():
+            now = GRAD.__get__(leaf)
+            if now is None:
+                self.cleared.append(Source("grad", leaf))
+            elif now is not before:
+                var = self._var(DATA.__get__(now))
+                if var is not tape.inputs.get(Source("grad", leaf)):
+                    self.commits.append((Source("grad", leaf), var))
+
+    def _var(self, data):
+        return data.var if type(data) is Traced else self.tape._name(np.asarray(data))
+
+    def _check_python(self):
+        """Refuses what a program could not do again: changes to Python's own objects."""
+        wrong, self.setup = self.reach.changes(self.tape.numbers)
+        if wrong:
+            raise SideEffect(wrong)
+        if self.setup and self.setups >= SETUPS:
+            raise CompileError(
+                f"compile: {_name(self.f)} makes something new in every call that outlives it; do it outside"
+            )
+
+    def _check_answers(self):
+        for x in self.out:
+            if isinstance(x, Tensor) and not x.is_leaf and x._node.parents is not None:
+                raise Fallback(
+                    "its answer carries a graph; call backward inside, return x.detach(), or run it under no_grad"
+                )
+
+    def _undo(self):
+        """Everything as it was before."""
+        for generator, state in self.generators:
+            generator.bit_generator.state = state
+        for tensor, data in self.tape.states.values():
+            DATA.__set__(tensor, data)
+        for leaf, grad, _ in self.tape.grads.values():
+            GRAD.__set__(leaf, grad)
+        self.reach.restore()
+
+    def _commit(self):
+        """Puts arrays in the place of traced ones, wherever they outlive the run; returns the answer."""
+        for tensor, before in self.tape.states.values():
+            now = DATA.__get__(tensor)
+            if type(now) is Traced:
+                same = now.var is self.tape.inputs[Source("tensor", tensor)]
+                DATA.__set__(tensor, before if same else np.array(now.value))
+        for leaf, before, _ in self.tape.grads.values():
+            now = GRAD.__get__(leaf)
+            if now is not None and now is not before:
+                DATA.__set__(now, np.array(values(DATA.__get__(now))))
+        answers, self.kinds = [], []
+        for x in self.out:
+            if isinstance(x, Tensor) and id(x) in self.tape.states:
+                self.kinds.append(("tensor", x))
+            elif isinstance(x, Tensor):
+                self.kinds.append(("made", self._var(DATA.__get__(x))))
+                x = wrap(values(DATA.__get__(x)))
+            elif type(x) is Traced:
+                self.kinds.append(("array", x.var))
+                x = x.value[()] if isinstance(x.value, np.ndarray) and not x.ndim else x.value
+            else:
+                self.kinds.append(("object", x))
+            answers.append(x)
+        self.out = None
+        for ref in self.tape.made:
+            made = ref()
+            if made is not None and type(DATA.__get__(made)) is Traced:
+                DATA.__set__(made, np.array(DATA.__get__(made).value))
+        return self.refill(answers)
+
+
+class SideEffect(Exception):
+    """What a run did to Python's own objects."""
+
+
+# ----- arguments -----
+def _flattened(args, kwargs):
+    """(form, leaves, rebuild) of arguments; the form says what is nested how."""
+    if not kwargs:
+        for x in args:
+            if isinstance(x, (list, tuple, dict)):
+                break
+        else:
+            return len(args), args, tuple
+    leaves, rebuild = flatten((args, kwargs))
+    return _form((args, kwargs)), leaves, rebuild
+
+
+def _form(tree):
+    if isinstance(tree, dict):
+        return dict, *((key, _form(x)) for key, x in tree.items())
+    if isinstance(tree, (list, tuple)):
+        return type(tree), *map(_form, tree)
+    return None
+
+
+def _kind(x):
+    """What a leaf of the arguments is to a program."""
+    if isinstance(x, Tensor):
+        return "tensor" if x._node is None else "leaf" if x._node.op is None else "computed"
+    if isinstance(x, (np.ndarray, np.generic)):
+        return "array"
+    if isinstance(x, float):
+        return "number"
+    return "generator" if isinstance(x, np.random.Generator) else "object"
+
+
+def _name(f):
+    return getattr(f, "__qualname__", None) or repr(f)
