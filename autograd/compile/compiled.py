@@ -14,7 +14,7 @@ from .traced import Fallback
 __all__ = ["Compiled"]
 
 PROGRAMS = 32  # of one function; the one that was not used for longest goes
-WAYS = 100  # calls for which a program gave way to the function itself, after which it is not asked again
+WAYS = 100  # calls in a row for which a program gave way to the function itself, after which it is not asked again
 
 
 class Compiled:
@@ -41,7 +41,9 @@ class Compiled:
                     if i:
                         self.steps.insert(0, self.steps.pop(i))
                     try:
-                        return step(leaves)
+                        answer = step(leaves)
+                        self.given_way = 0
+                        return answer
                     except step.gives_way as reason:  # other values, another way; or a gradient is singular
                         return self._gives_way(args, kwargs, reason)
             return self._trace(args, kwargs, form, leaves)
@@ -63,7 +65,10 @@ class Compiled:
             return self.f(*args, **kwargs)
         self.setups = self.setups + 1 if run.setup else 0
         if not run.setup:
-            self.steps = [Step(run, form), *(step for step in self.steps if step.valid())]
+            for step in self.steps:
+                if not step.valid():  # it may be again: of train() and eval() each has its own
+                    step.memory = None
+            self.steps.insert(0, Step(run, form))
             if len(self.steps) > PROGRAMS:
                 self.steps.pop()
                 self._tell(

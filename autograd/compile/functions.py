@@ -8,7 +8,7 @@ from .. import ops
 from ..graph import mode
 from .traced import Traced, values
 
-__all__ = ["BY_VALUE", "MAY_VIEW", "PYTHONS", "REWRITTEN", "SHAPES"]
+__all__ = ["BY_VALUE", "IN_PLACE", "MAY_VIEW", "PYTHONS", "REWRITTEN", "SHAPES"]
 
 SHAPES = {np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj, np.may_share_memory,
           np.broadcast_shapes, np.min_scalar_type, np.common_type}  # fmt: skip
@@ -18,7 +18,9 @@ MAY_VIEW = {np.reshape, np.ravel, np.transpose, np.squeeze, np.expand_dims, np.s
 BY_VALUE = {np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.extract, np.compress, np.trim_zeros, np.setdiff1d,
             np.union1d, np.intersect1d, np.bincount}  # fmt: skip
 PYTHONS = {np.add: operator.add, np.subtract: operator.sub, np.multiply: operator.mul, np.divide: operator.truediv,
-           np.power: operator.pow, np.negative: operator.neg}  # fmt: skip
+           np.power: operator.pow, np.negative: operator.neg, np.absolute: operator.abs, np.positive: operator.pos,
+           np.floor_divide: operator.floordiv, np.remainder: operator.mod}  # fmt: skip
+IN_PLACE = {np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis}
 
 # ----- functions of numpy that are made of others -----
 
@@ -42,8 +44,10 @@ def _extreme_of(ufunc):
     return reduce
 
 
-def _mean(x, axis=None, dtype=None, out=None, keepdims=False):
+def _mean(x, axis=None, dtype=None, out=None, keepdims=False, **kwargs):
     """The mean as numpy's own code takes it: float16 is summed in float32, integers in float64."""
+    if kwargs:
+        return _into(out, x.tape.call(np.mean, (x, axis, dtype), {"keepdims": keepdims, **kwargs}))
     if dtype is None and x.dtype.kind != "f":
         dtype = float if x.dtype.kind in "iub" else x.dtype
     half = dtype is None and x.dtype == np.float16
@@ -53,6 +57,9 @@ def _mean(x, axis=None, dtype=None, out=None, keepdims=False):
 
 
 def _var(x, axis=None, dtype=None, out=None, ddof=0, keepdims=False, correction=None, **kwargs):
+    if kwargs or x.dtype.kind == "c":
+        kwargs |= {"ddof": ddof, "keepdims": keepdims} | ({} if correction is None else {"correction": correction})
+        return _into(out, x.tape.call(np.var, (x, axis, dtype), kwargs))
     centred = x - _mean(x, axis, dtype, keepdims=True)
     total = np.add.reduce(centred * centred, axis, None, None, keepdims)
     return _into(out, total / max(ops.reduction.count(x.shape, axis) - (correction or ddof), 0))
@@ -62,8 +69,10 @@ def _std(x, axis=None, dtype=None, out=None, ddof=0, keepdims=False, **kwargs):
     return _into(out, np.sqrt(_var(x, axis, dtype, None, ddof, keepdims, **kwargs)))
 
 
-def _like(make):
+def _like(make, fills=0):
     def like(x, *args, dtype=None, shape=None, **_):
+        args, more = args[:fills], args[fills:]  # the dtype may be given by position
+        dtype = more[0] if more and dtype is None else dtype
         shape, dtype = x.shape if shape is None else shape, x.dtype if dtype is None else np.dtype(dtype)
         return x.tape.note("call", make, (shape, *args, dtype), None, make(shape, *values(args), dtype))
 
@@ -72,8 +81,7 @@ def _like(make):
 
 def _new(make):
     def new(*args, **kwargs):
-        args, kwargs = values((args, kwargs))
-        return mode.tape.note("call", make, args, kwargs, make(*args, **kwargs))
+        return mode.tape.note("call", make, args, kwargs, make(*values(args), **values(kwargs)))
 
     return new
 
@@ -94,6 +102,6 @@ REWRITTEN = {
     np.mean: _mean, np.var: _var, np.std: _std,
     np.zeros: _new(np.zeros), np.ones: _new(np.ones), np.empty: _new(np.empty), np.full: _new(np.full),
     np.zeros_like: _like(np.zeros), np.ones_like: _like(np.ones), np.empty_like: _like(np.empty),
-    np.full_like: _like(np.full), np.array: _array, np.copy: _array, np.copyto: _copyto,
+    np.full_like: _like(np.full, fills=1), np.array: _array, np.copy: _array, np.copyto: _copyto,
     np.asarray: lambda x, dtype=None, **_: x if dtype is None or dtype == x.dtype else x.astype(dtype),
 }  # fmt: skip

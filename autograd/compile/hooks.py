@@ -72,7 +72,7 @@ def _memory_of_its_own(self):
     """A handle of its own: who has the old one keeps what he saw."""
     data = self._data
     if type(data) is Traced:
-        DATA.__set__(self, Traced(data.tape, data.value, data.var))
+        DATA.__set__(self, Traced(data.tape, data.value, data.symbol))
     else:
         _own_memory(self)
 
@@ -95,7 +95,7 @@ HOOKS = [
     (Tensor, "_own_memory", _memory_of_its_own),
     (Tensor, "_strictly", staticmethod(_noted_as_strict)),
     (Tensor, "_singular", staticmethod(_no_singular)),
-    (tensor, "_own", lambda g, seen: Traced(g.tape, g.value, g.var) if type(g) is Traced else _own(g, seen)),
+    (tensor, "_own", lambda g, seen: Traced(g.tape, g.value, g.symbol) if type(g) is Traced else _own(g, seen)),
     (builtins, "print", _no_print),
 ]  # fmt: skip
 OUTSIDE = "the user's"
@@ -110,9 +110,9 @@ class running:
         self.tape = tape
 
     def __enter__(self):
-        _one_at_a_time.acquire()
         if not NAMES:
             _name_operations()
+        _one_at_a_time.acquire()
         self.saved = [(owner, name, vars(owner)[name]) for owner, name, _ in HOOKS]
         for owner, name, hook in HOOKS:
             setattr(owner, name, hook)

@@ -14,7 +14,7 @@ import numpy as np
 from ..graph import Noted
 from ..tensor import Tensor
 
-__all__ = ["Reach"]
+__all__ = ["SCALARS", "Reach", "same"]
 
 LONG = 1000  # entries; a longer container is taken to be data
 SCALARS = (int, float, complex, bool, str, bytes, type(None), np.generic, np.dtype)
@@ -140,7 +140,7 @@ class Reach:
                 now = holder[key]
             except (KeyError, IndexError, ValueError):
                 return f"deletes `{self._name(holder, key)}`", True
-            if now is value or (id(holder), key) in apart or (isinstance(value, SCALARS) and _same(now, value)):
+            if now is value or (id(holder), key) in apart or (isinstance(value, SCALARS) and same(now, value)):
                 continue
             if value is not None:
                 return f"changes `{self._name(holder, key)}`", True
@@ -223,5 +223,14 @@ def _set_state(generator, state):
 _global = np.random.mtrand._rand  # what the functions of numpy.random draw from
 
 
-def _same(x, y):
-    return type(x) is type(y) and (x == y or (x != x and y != y))
+def same(x, y):
+    """Whether two objects are one, or equal scalars or tuples of these: -0.0 is not 0.0, and nan is nan."""
+    if x is y:
+        return True
+    if type(x) is not type(y):
+        return False
+    if isinstance(x, (float, complex, np.inexact)):
+        return repr(x) == repr(y)
+    if isinstance(x, tuple):
+        return len(x) == len(y) and all(map(same, x, y))
+    return isinstance(x, SCALARS) and bool(x == y)

@@ -61,7 +61,8 @@ class Run:
 
     def _told(self, effect):
         """The error of a side effect, with its line: another run, watched line by line, finds it, and is undone too."""
-        last, before = None, sys.gettrace()
+        code, before = getattr(self.f, "__code__", None), sys.gettrace()
+        last = None
 
         def watch(frame, event, arg):
             nonlocal last
@@ -80,6 +81,8 @@ class Run:
         finally:
             sys.settrace(before)
             self._undo()
+        if last is None:  # no line of the user's was run to its end
+            last = f"{code.co_filename}:{code.co_firstlineno}" if code else "an unknown line"
         wrong, how = str(effect), "do it outside, or keep it in a tensor"
         if wrong.startswith("draws"):
             how = "pass the generator in as an argument"
@@ -89,6 +92,8 @@ class Run:
 
     def _traced(self, i, x):
         kind = _kind(x)
+        if isinstance(x, np.ndarray) and type(x) not in (np.ndarray, np.memmap):
+            raise Fallback(f"argument {i} is a {type(x).__name__}; pass a plain array")
         if kind == "array" or kind == "number":
             return self.tape.input(Source("arg", key=i), x if kind == "number" else np.asarray(x))
         if kind == "generator":
@@ -105,7 +110,7 @@ class Run:
 
     def _check_arguments(self, traced):
         for i, x in enumerate(traced):
-            if type(x) is Traced and x.var is not self.tape.inputs[Source("arg", key=i)]:
+            if type(x) is Traced and x.symbol is not self.tape.inputs[Source("arg", key=i)]:
                 raise CompileError(
                     f"compile: {_name(self.f)} changes the array in place that is its argument {i}; return the new "
                     "value, or pass a tensor"
@@ -129,7 +134,7 @@ class Run:
                     self.commits.append((Source("grad", leaf), var))
 
     def _var(self, data):
-        return data.var if type(data) is Traced else self.tape._name(np.asarray(data))
+        return data.symbol if type(data) is Traced else self.tape._name(np.asarray(data))
 
     def _check_python(self):
         """Refuses what a program could not do again: changes to Python's own objects."""
@@ -163,7 +168,7 @@ class Run:
         for tensor, before in self.tape.states.values():
             now = DATA.__get__(tensor)
             if type(now) is Traced:
-                same = now.var is self.tape.inputs[Source("tensor", tensor)]
+                same = now.symbol is self.tape.inputs[Source("tensor", tensor)]
                 DATA.__set__(tensor, before if same else np.array(now.value))
         for leaf, before, _ in self.tape.grads.values():
             now = GRAD.__get__(leaf)
@@ -177,7 +182,7 @@ class Run:
                 self.kinds.append(("made", self._var(DATA.__get__(x))))
                 x = wrap(values(DATA.__get__(x)))
             elif type(x) is Traced:
-                self.kinds.append(("array", x.var))
+                self.kinds.append(("array", x.symbol))
                 x = x.value[()] if isinstance(x.value, np.ndarray) and not x.ndim else x.value
             else:
                 self.kinds.append(("object", x))

@@ -406,7 +406,8 @@ def _fresh_cast(w, s, out, args):
 
 
 FRESH = {"cast": _fresh_cast, "put": _fresh_put, "at": _fresh_put, "flat at": _fresh_put, "scalar": _fresh_scalar}
-PYTHON = {"add": "{} + {}", "sub": "{} - {}", "mul": "{} * {}", "truediv": "{} / {}", "pow": "{} ** {}", "neg": "-{}"}
+PYTHON = {"add": "{} + {}", "sub": "{} - {}", "mul": "{} * {}", "truediv": "{} / {}", "pow": "{} ** {}", "neg": "-{}",
+          "abs": "abs({})", "pos": "+{}", "floordiv": "{} // {}", "mod": "{} % {}"}  # fmt: skip
 
 
 def write(plan, names):

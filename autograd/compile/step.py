@@ -10,7 +10,7 @@ from ..tensor import Tensor
 from .memory import Memory
 from .plan import Plan
 from .program import Program, Source
-from .reach import SCALARS
+from .reach import SCALARS, same
 from .rewrite import rewrite
 from .run import _kind, _name
 from .source import write
@@ -31,8 +31,12 @@ class Step:
         self.keys = [(kind := _kind(x), *_constants(kind, x)) for x in leaves]
         self.guards = Guards(self.reach.checks, self.reach.lengths, tape.numbers)
         self.noted, self.changes = Guards(*self.reach.noted, tape.numbers), latest.attributes
-        self.looked_at = [(leaf, grad is not None) for leaf, grad, looked in tape.grads.values() if looked]
-        plain = all(type(x) is np.ndarray for x in leaves) and not self.looked_at
+        looked_at = [(leaf, grad is not None) for leaf, grad, looked in tape.grads.values() if looked]
+        number = {id(x._node): i for i, x in enumerate(leaves) if isinstance(x, Tensor) and x._node is not None}
+        self.looked_at = [(leaf, had) for leaf, had in looked_at if id(leaf) not in number]
+        self.looked_at_arguments = [(number[id(leaf)], had) for leaf, had in looked_at if id(leaf) in number]
+        self.twice = _twice(leaves)
+        plain = all(type(x) is np.ndarray for x in leaves) and not looked_at
         self.quick = (
             [[np.ndarray] * len(leaves), [x.shape for x in leaves], [x.dtype for x in leaves]] if plain else None
         )
@@ -69,8 +73,12 @@ class Step:
             if type(x) is np.ndarray and key[0] == "array":
                 if x.shape != key[1] or x.dtype != key[2]:
                     return False
-            elif key[0] != (kind := _kind(x)) or not all(map(_same, _constants(kind, x), key[1:])):
+            elif key[0] != (kind := _kind(x)) or not all(map(same, _constants(kind, x), key[1:])):
                 return False
+        if self.twice != _twice(leaves):
+            return False
+        if not all((leaves[i].grad is not None) == had for i, had in self.looked_at_arguments):
+            return False
         return self.valid() and self._has_memory()
 
     def _as_before(self, leaves):
@@ -154,9 +162,9 @@ class Step:
             return lambda leaves: float(source.it[source.key])
         i = source.key if source.kind == "arg" else self.of_argument[source]
         if source.kind == "tensor":
-            return lambda leaves: np.ascontiguousarray(leaves[i]._data)
+            return lambda leaves: np.asarray(leaves[i]._data, order="C")
         if source.kind == "grad":
-            return lambda leaves: np.ascontiguousarray(leaves[i].grad._data)
+            return lambda leaves: np.asarray(leaves[i].grad._data, order="C")
         if self.keys[i][0] != "array":
             return lambda leaves: leaves[i]
         return lambda leaves: x if (x := leaves[i]).flags.c_contiguous else np.asarray(x, order="C")
@@ -193,7 +201,7 @@ class Guards:
             if not all(map(is_, map(getitem, self.holders, self.keys), self.values)):
                 for holder, key, value in self.checks:
                     now = holder[key]
-                    if now is not value and not (isinstance(value, SCALARS) and _same(now, value)):
+                    if now is not value and not (isinstance(value, SCALARS) and same(now, value)):
                         return False
         except (KeyError, IndexError, ValueError):
             return False
@@ -213,8 +221,10 @@ def _constants(kind, x):
     return (x,) if kind == "object" else ()
 
 
-def _same(x, y):
-    return x is y or (type(x) is type(y) and isinstance(x, (*SCALARS, tuple)) and x == y)
+def _twice(leaves):
+    """Which Tensors among the arguments are one: for each its first number, if there are several."""
+    numbers = [i for i, x in enumerate(leaves) if isinstance(x, Tensor)]
+    return [next(j for j in numbers if leaves[j] is leaves[i]) for i in numbers] if len(numbers) > 1 else None
 
 
 def _arguments(leaves, sources):

@@ -6,6 +6,8 @@ note what was done. So the run gives its answer, and nothing is traced that was 
 are none the wiser.
 """
 
+import functools
+import inspect
 import operator
 import sys
 import weakref
@@ -15,7 +17,7 @@ import numpy as np
 from ..graph import wrap
 from ..tensor import Tensor
 from . import CompileError
-from .functions import BY_VALUE, MAY_VIEW, PYTHONS, REWRITTEN, SHAPES
+from .functions import BY_VALUE, IN_PLACE, MAY_VIEW, PYTHONS, REWRITTEN, SHAPES
 from .hooks import DATA, GRAD, NAMES, OUTSIDE
 from .program import Source, Statement, Var, frozen, replaced
 from .traced import PACKAGE, Fallback, Traced, _owner, users_line, values
@@ -123,7 +125,7 @@ class Tape:
                     f"compile: a value that an earlier run left behind is used, at {users_line()}; "
                     "pass it in and return it, or keep it in a tensor"
                 )
-            return leaf.var
+            return leaf.symbol
         if isinstance(leaf, np.ndarray):
             var = self.constants.get(id(leaf))
             if var is None:
@@ -149,16 +151,18 @@ class Tape:
         """What a ufunc, or a method of it, makes of `inputs`."""
         if method == "at":
             return self.put("at", ufunc, *inputs)
+        if method == "__call__" and ("where" in kwargs or (out is not None and ufunc.nout > 1)):
+            raise Fallback(f"numpy.{ufunc.__name__} is to leave some elements as they are, at {users_line()}")
         if method == "reduce":
             kwargs = {k: v for k, v in kwargs.items() if not (k in ("dtype", "out") and v is None)}
             traced = self.note("reduce", ufunc, inputs, kwargs, ufunc.reduce(*values(inputs), **values(kwargs)))
         elif method != "__call__" or kwargs or ufunc.nout > 1:
             traced = self.call(ufunc if method == "__call__" else getattr(ufunc, method), inputs, kwargs)
-        elif ufunc in PYTHONS and all(type(x) in (int, float) or _is_number(x) for x in inputs):
+        elif ufunc in PYTHONS and all(type(x) in (int, float) or _is_number(x) for x in inputs) and _by_operator():
             traced = self._scalar(PYTHONS[ufunc], inputs)
         else:
             result = ufunc(*[x.value if type(x) is Traced else x for x in inputs])
-            args = tuple([x.var if type(x) is Traced and x.tape is self else self._name(x) for x in inputs])
+            args = tuple([x.symbol if type(x) is Traced and x.tape is self else self._name(x) for x in inputs])
             traced = self._noted("ufunc", ufunc, args, None, result, None)
         return traced if out is None or _is_number(out[0]) else self.assign(out[0], traced)
 
@@ -166,8 +170,8 @@ class Tape:
         """Python's own arithmetic, whose answer takes the dtype of the array it meets."""
         result = float(op(*values(inputs)))
         traced = self.note("scalar", op, inputs, None, np.float64(result))
-        traced.var.number = True
-        return Traced(self, result, traced.var)
+        traced.symbol.number = True
+        return Traced(self, result, traced.symbol)
 
     def call(self, func, args, kwargs):
         """What any function makes of traced arrays; one that gives no array decides by values, and is refused."""
@@ -179,6 +183,8 @@ class Tape:
             kind = "view" if base is not None or (func in MAY_VIEW and type(args[0]) is Traced) else "call"
             return self.note(kind, func, args, kwargs, result, base)
         if isinstance(result, (tuple, list)) and all(isinstance(part, np.ndarray) for part in result):
+            if any(_shared(part, args) is not None for part in result):
+                raise Fallback(f"numpy.{func.__name__} gives several views of one array, at {users_line()}; index it")
             whole = self.note("call", func, args, kwargs, np.empty(len(result), object))
             parts = [self.note("call", operator.getitem, (whole, i), None, part) for i, part in enumerate(result)]
             return result._make(parts) if hasattr(result, "_make") else type(result)(parts)
@@ -195,6 +201,10 @@ class Tape:
             raise self._by_value(f"numpy.{func.__name__}")
         if func in REWRITTEN:
             return REWRITTEN[func](*args, **kwargs)
+        if func in IN_PLACE or kwargs.get("copy") is False or kwargs.get("overwrite_input"):
+            raise Fallback(f"numpy.{func.__name__} changes an array in place, at {users_line()}")
+        if _out_by_position(func, args):
+            raise Fallback(f"numpy.{func.__name__} is given `out` by position, at {users_line()}; write out=")
         out = kwargs.pop("out", None)
         traced = self.call(func, args, kwargs)
         return traced if out is None else self.assign(out, traced)
@@ -236,25 +246,29 @@ class Tape:
             )
         if target.base is not None or any(view() is not None for view in target.views or ()):
             raise Fallback(f"an array that shares its memory with another is changed in place, at {users_line()}")
+        if not np.can_cast(traced.dtype, target.dtype, "same_kind"):
+            raise TypeError(f"Cannot cast from {traced.dtype} to {target.dtype} with casting rule 'same_kind'")
         if traced.shape != target.shape:
             traced = np.broadcast_to(traced, target.shape)
         if traced.dtype != target.dtype:
             traced = self.cast(traced, target.dtype)
-        target.value, target.var = traced.value, traced.var
+        target.value, target.symbol = traced.value, traced.symbol
         return target
 
     def draw(self, generator, method, args, kwargs):
         """What a random generator gives."""
+        if method == "shuffle":
+            raise Fallback(f"an array is shuffled in place, at {users_line()}; index it by rng.permutation(n)")
         out = kwargs.pop("out", None)
         result = getattr(generator.generator, method)(*values(args), **values(kwargs))
         if not isinstance(result, (np.ndarray, np.generic, float)):  # shuffle changes its argument, bytes gives bytes
             raise Fallback(f"{method} of a random generator gives no array, at {users_line()}")
         number = type(result) is float
-        func, args = getattr(np.random.Generator, method), (generator.var, *args)
+        func, args = getattr(np.random.Generator, method), (generator.symbol, *args)
         traced = self.note("draw", func, args, kwargs, np.float64(result) if number else result)
-        traced.var.number = number
+        traced.symbol.number = number
         if number:
-            return Traced(self, result, traced.var)
+            return Traced(self, result, traced.symbol)
         return traced if out is None else self.assign(out, traced)
 
     def rescues(self, error):
@@ -284,18 +298,37 @@ class Tape:
                 "in the program. Use mt.where, or compile what is before and after it"
             )
         line, what = self._where()
-        self.statements.append(Statement("guard", bool, (x.var, truth), None, None, line, what or "guard", False))
+        self.statements.append(Statement("guard", bool, (x.symbol, truth), None, None, line, what or "guard", False))
         return truth
 
 
+def _by_operator():
+    """Whether a ufunc was called by an operator on a Traced: of Python's numbers that is Python's arithmetic."""
+    return sys._getframe(3).f_globals.get("__name__") == "numpy.lib.mixins"
+
+
+@functools.cache
+def _place_of_out(func):
+    """At which place among its arguments a function of numpy's takes `out`; None where it takes none."""
+    try:
+        return [*inspect.signature(func).parameters].index("out")
+    except (TypeError, ValueError):
+        return {np.dot: 2, np.concatenate: 2}.get(func)
+
+
+def _out_by_position(func, args):
+    place = _place_of_out(func)
+    return place is not None and len(args) > place and args[place] is not None
+
+
 def _is_number(x):
-    return type(x) is Traced and x.var.number
+    return type(x) is Traced and x.symbol.number
 
 
 def _shared(result, args):
     """The Traced among `args` whose memory `result` shows, or None."""
     if getattr(result, "base", None) is None:
-        return None if not any(result is getattr(x, "value", None) for x in args) else args[0]
+        return next((x for x in args if result is getattr(x, "value", None)), None)
     for x in args:
         if type(x) is Traced and isinstance(x.value, np.ndarray) and np.may_share_memory(result, x.value):
             return x

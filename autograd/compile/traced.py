@@ -24,15 +24,15 @@ class Fallback(Exception):
 
 
 class Traced(NDArrayOperatorsMixin):
-    """An array on a tape: the array itself, and its value's name. What changes it in place gives it a new value."""
+    """An array on a tape: the array itself, and the Var it is in the program. A change in place gives it another."""
 
-    __slots__ = ("__weakref__", "base", "tape", "value", "var", "views")
+    __slots__ = ("__weakref__", "base", "symbol", "tape", "value", "views")
     __array_priority__ = 1000
 
-    def __init__(self, tape, value, var, base=None):
+    def __init__(self, tape, value, symbol, base=None):
         self.tape = tape
         self.value = value
-        self.var = var
+        self.symbol = symbol
         self.base = base
         self.views = None
         if base is not None:
@@ -72,9 +72,9 @@ class Traced(NDArrayOperatorsMixin):
 
     def __pow__(self, n):
         short = {2: np.square, 0.5: np.sqrt, -1: np.reciprocal}.get(n) if type(n) in (int, float) else None
-        if short is None or self.var.number or (short is not np.square and self.dtype.kind != "f"):
-            return np.power(self, n)
-        return short(self)  # as an array does
+        if self.symbol.number or (self.dtype.kind != "f" and not (type(n) is int and n == 2)):
+            short = None
+        return np.power(self, n) if short is None else short(self)  # as an array does
 
     # ----- what needs the numbers themselves -----
 
@@ -115,31 +115,32 @@ class Traced(NDArrayOperatorsMixin):
         return np.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
 
     def astype(self, dtype, copy=True, **_):
-        return self.tape.cast(self, np.dtype(dtype))
+        dtype = np.dtype(dtype)
+        return self if not copy and dtype == self.dtype else self.tape.cast(self, dtype)
 
     def copy(self, order="C"):
         return self.tape.cast(self, self.dtype)
 
-    def sum(self, axis=None, dtype=None, out=None, keepdims=False):
-        return np.add.reduce(self, axis, dtype, out, keepdims)
+    def sum(self, axis=None, dtype=None, out=None, keepdims=False, **kwargs):
+        return np.add.reduce(self, axis, dtype, out, keepdims, **kwargs)
 
-    def mean(self, axis=None, dtype=None, out=None, keepdims=False):
-        return np.mean(self, axis, dtype, out, keepdims=keepdims)
+    def mean(self, axis=None, dtype=None, out=None, keepdims=False, **kwargs):
+        return np.mean(self, axis, dtype, out, keepdims=keepdims, **kwargs)
 
-    def max(self, axis=None, out=None, keepdims=False):
-        return np.maximum.reduce(self, axis, None, out, keepdims)
+    def max(self, axis=None, out=None, keepdims=False, **kwargs):
+        return np.maximum.reduce(self, axis, None, out, keepdims, **kwargs)
 
-    def min(self, axis=None, out=None, keepdims=False):
-        return np.minimum.reduce(self, axis, None, out, keepdims)
+    def min(self, axis=None, out=None, keepdims=False, **kwargs):
+        return np.minimum.reduce(self, axis, None, out, keepdims, **kwargs)
 
-    def prod(self, axis=None, dtype=None, out=None, keepdims=False):
-        return np.multiply.reduce(self, axis, dtype, out, keepdims)
+    def prod(self, axis=None, dtype=None, out=None, keepdims=False, **kwargs):
+        return np.multiply.reduce(self, axis, dtype, out, keepdims, **kwargs)
 
-    def any(self, axis=None, out=None, keepdims=False):
-        return np.logical_or.reduce(self, axis, None, out, keepdims)
+    def any(self, axis=None, out=None, keepdims=False, **kwargs):
+        return np.logical_or.reduce(self, axis, None, out, keepdims, **kwargs)
 
-    def all(self, axis=None, out=None, keepdims=False):
-        return np.logical_and.reduce(self, axis, None, out, keepdims)
+    def all(self, axis=None, out=None, keepdims=False, **kwargs):
+        return np.logical_and.reduce(self, axis, None, out, keepdims, **kwargs)
 
     def fill(self, value):
         self[...] = value
@@ -167,9 +168,9 @@ FUNCTIONS_AS_METHODS = {"argmax", "argmin", "argsort", "clip", "cumsum", "cumpro
 class TracedGenerator(np.random.Generator):
     """A generator that was passed in: what is drawn from it is drawn anew, and it is advanced, in every call."""
 
-    def __init__(self, tape, generator, var):
+    def __init__(self, tape, generator, symbol):
         super().__init__(generator.bit_generator)
-        self.tape, self.generator, self.var = tape, generator, var
+        self.tape, self.generator, self.symbol = tape, generator, symbol
 
 
 def _draw(method):
