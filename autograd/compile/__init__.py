@@ -21,8 +21,8 @@ def compile(f=None, *, exact=False):
 
     f: a function of arrays, Tensors, numbers and nested lists, tuples and dicts of these. All it does to Tensors is
        compiled: forward, backward (called inside), an optimizer's step, `mt.grad` and the like. Answers carry no graph.
-    exact: add up in the same order as `f` itself, so that all digits agree; else some sums are taken by BLAS, which is
-       faster, and the last digit or two may differ.
+    exact: add up in the same order as `f` itself, so that all digits agree; else some weights lie in memory as suits
+       BLAS, which is faster, and the last digit or two may differ.
 
     What comes out is what the function itself gives, to the last few digits, or an error, or, with one warning, the
     function itself. New shapes, dtypes, modes (train, eval), and Python numbers that `f` can reach and that have

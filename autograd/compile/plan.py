@@ -18,7 +18,7 @@ MISSING = -1
 LARGE = 1 << 17  # bytes: elementwise statements on arrays from here on may run in blocks
 FEW = 5  # arrays: blocks of so many stay in a cache of the second level
 BLOCK = {
-    True: 1 << 16,
+    True: 1 << 17,
     False: 1 << 19,
 }  # bytes of a block, whether the arrays are few or not: measured, on 1 MB of cache
 
