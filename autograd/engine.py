@@ -274,15 +274,15 @@ def _binary(op):
 def _ternary(op):
     f, general = op.f, _general(op)
 
-    def apply(x, y, z):
-        if not (isinstance(y, Tensor) and isinstance(z, Tensor)) or type(x) in (list, tuple):
-            return general(x, y, z)
+    def apply(x, weight, bias):
+        if not (isinstance(weight, Tensor) and isinstance(bias, Tensor)) or type(x) in (list, tuple):
+            return general(x, weight, bias)
         a, p = (x._data, x._node) if isinstance(x, Tensor) else (x, None)
-        b, q, c, r = y._data, y._node, z._data, z._node
+        b, q, c, r = weight._data, weight._node, bias._data, bias._node
         try:
             ans = f(a, b, c)
         except Exception as error:
-            ans = op.fail(error, (x, y, z), {})
+            ans = op.fail(error, (x, weight, bias), {})
         out = new(Tensor)
         out._data = ans
         n = (p is not None) + 2 * (q is not None) + 4 * (r is not None)
@@ -342,12 +342,12 @@ def _over_axis(op):
             try:
                 return f(x, axis, keepdims)
             except Exception as error:
-                return op.fail(error, (x, axis, keepdims), {})
+                return op.fail(error, (x, axis, keepdims)[: 2 + bool(keepdims)], {})
         a, parent = x._data, x._node
         try:
             ans = Tensor._coerce(f(a, axis, keepdims))
         except Exception as error:
-            ans = op.fail(error, (x, axis, keepdims), {})
+            ans = op.fail(error, (x, axis, keepdims)[: 2 + bool(keepdims)], {})
         out = new(Tensor)
         out._data = ans
         if parent is None or (off and not mode.enabled):

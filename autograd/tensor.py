@@ -303,8 +303,8 @@ class Tensor:
                     f"backward: a gradient starts from one number, this tensor has shape {self.shape}; "
                     "call .sum() or .mean() first, or pass backward(gradient)"
                 )
-            one = _one(self.dtype, self.ndim)
-            return wrap(one.copy()) if create_graph else one
+            gradient = np.ones(self.shape, self.dtype) if self.ndim else _one(self.dtype)
+            return wrap(gradient) if create_graph else gradient
         raw = self._coerce(gradient._data if isinstance(gradient, Tensor) else gradient)
         its, whose = ("gradient", "tensor") if who == "backward" else ("cotangent", "answer")
         if raw.dtype.kind not in "fiub":
@@ -456,11 +456,9 @@ class Tensor:
 
 
 @functools.lru_cache(maxsize=16)
-def _one(dtype, ndim):
-    """1 with so many axes, not to be written to; without axes a numpy scalar, with which numpy reckons faster."""
-    one = np.ones((1,) * ndim, dtype)
-    one.flags.writeable = False
-    return one[()]
+def _one(dtype):
+    """1 as a numpy scalar, with which numpy reckons faster than with an array of shape ()."""
+    return np.ones((), dtype)[()]
 
 
 def _sum(entry, ct):
@@ -545,6 +543,6 @@ def _plain_index(index):
 def _own(g, seen):
     """A gradient in memory of its own: rules may pass on a view, or one array for two arguments."""
     if not isinstance(g, np.ndarray) or g.base is not None or id(g) in seen:
-        return np.array(g)
+        return np.array(getattr(g, "_data", g))
     seen.add(id(g))
     return g

@@ -21,11 +21,11 @@ _data, _node, _grad = map(attrgetter, ("_data", "_node", "grad"))
 
 
 def _small(params):
-    """Those of `params` that are small, of one dtype and few enough together."""
+    """Those of `params` that are small, of one dtype and few enough together; of shape () are only counts of steps."""
     found, nbytes = [], 0
     for p in params:
         data = p._data
-        if data.nbytes <= SMALL and data.size and (not found or data.dtype == found[0]._data.dtype):
+        if data.ndim and 0 < data.nbytes <= SMALL and (not found or data.dtype == found[0]._data.dtype):
             nbytes += data.nbytes
             if nbytes > ALL:
                 break
@@ -112,6 +112,7 @@ class Flat:
                 and all(map(is_, map(memory.get, self.params), self.states))
                 and all(map(is_, map(getitem, self.dicts, self.keys), self.tensors))
                 and all(map(is_, map(_data, self.tensors), self.arrays))
+                and all(len(set(flat.tolist())) == 1 for flat in self.counts)
             )
         except KeyError:  # something of what was remembered is gone
             return False
@@ -119,8 +120,8 @@ class Flat:
     def move(self, move, options, where):
         """Moves the parameters by `move(p, g, state, t, options)`, as if it were called for each of them."""
         np.concatenate([leaf.grad._data for leaf in self.leaves], None, self.g)
+        mark_changed(self.leaves, where)  # first: an interrupt may leave some of them changed
         move(self.p, self.g, self.state, self.t, options)
-        mark_changed(self.leaves, where)
         for flat in self.counts:
             flat[1:] = flat[0]
         if len(self.state) * len(self.params) > len(self.keys):

@@ -87,12 +87,11 @@ def _require_leaves(name, params):
 class Optimizer:
     """What all optimizers share: groups of parameters, the loop over them, and a state for each.
 
-    A subclass gives `_move(p, g, state, t, o)`, which changes the array `p` in place, element by element: small
-    parameters move together, as one. A parameter without a gradient stays where it is, and so does one whose
-    `requires_grad` was taken away.
+    A subclass gives `_move(p, g, state, t, o)`, which changes the array `p` in place. A parameter without a gradient
+    stays where it is, and so does one whose `requires_grad` was taken away.
     """
 
-    __slots__ = ("__dict__", "_flats")  # _flats, {number of a group: Flat}, is made anew where it is missing
+    __slots__ = ("__dict__", "__weakref__", "_flats")  # _flats, {number of a group: Flat}, is made where it is missing
 
     def __init__(self, params, **options):
         groups = _grouped(type(self).__name__, params, options)
@@ -119,7 +118,8 @@ class Optimizer:
         where = users_line()
         for i, group in enumerate(self.param_groups):
             options, params = live(group, "lr"), group["params"]
-            if mode.tape is None and (flat := self._flat(i, params)) is not None:  # a compiled step does so itself
+            flat = self._flat(i, params) if type(self) in ELEMENTWISE and mode.tape is None else None
+            if flat is not None:
                 flat.move(self._move, options, where)
                 params = flat.rest
             for p in params:
@@ -134,7 +134,7 @@ class Optimizer:
                 self._move(data, leaf.grad._data, state, t, options)
 
     def _flat(self, i, params):
-        """The small parameters of group number `i` as one, or None."""
+        """The small parameters of group number `i` as one, or None. (A compiled step does so itself.)"""
         try:
             flats = self._flats
         except AttributeError:
@@ -149,8 +149,12 @@ class Optimizer:
         """Takes the gradients away: `grad` is None until the next backward."""
         for group in self.param_groups:
             for p in group["params"]:
-                if p._node is not None:
-                    p._node.grad = None
+                leaf = p._node
+                if leaf is not None:
+                    try:
+                        leaf.grad = None
+                    except AttributeError:  # the parameter was given a computed value
+                        p.grad = None
 
     # ----- saving and loading -----
 
@@ -159,7 +163,7 @@ class Optimizer:
         params = self._params()
         place = dict(zip(map(id, params), range(len(params)), strict=True))
         return {
-            "state": {place[id(p)]: _arrays(state) for p, state in self.state.items()},
+            "state": dict(sorted(((place[id(p)], _arrays(s)) for p, s in self.state.items()), key=lambda it: it[0])),
             "param_groups": [
                 {**group, "params": [place[id(p)] for p in group["params"]]} for group in self.param_groups
             ],
@@ -180,6 +184,9 @@ class Optimizer:
         for group, loaded in zip(self.param_groups, options, strict=True):
             group.update(loaded)
         self.state = state
+
+    def __getstate__(self):
+        return self.__dict__
 
     def _params(self):
         return [p for group in self.param_groups for p in group["params"]]
@@ -305,6 +312,8 @@ class AdamW(Adam):
         p *= 1 - o["lr"] * o["weight_decay"]
         return g
 
+
+ELEMENTWISE = {SGD, Adam, AdamW}  # every element moves by itself, so many parameters may move as one array
 
 # ----- schedules: the rate as a fraction of its first value, at a progress from 0 to 1 -----
 

@@ -131,7 +131,7 @@ def _linear(x, weight, bias):
     x, weight, bias = array_of(x), array_of(weight), array_of(bias)
     if x.ndim > 2:
         return np.reshape(_linear(_rows(x), weight, bias), (*x.shape[:-1], len(weight)))
-    if not (weight.ndim == 2 and bias.ndim == 1 and x.ndim):
+    if not x.ndim or weight.ndim != 2 or bias.shape != weight.shape[:1]:
         raise ValueError
     y = product(x, weight.T)
     if y.dtype is not bias.dtype:

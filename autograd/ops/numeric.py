@@ -9,8 +9,9 @@ import numpy as np
 
 __all__ = ["add_rows", "add_up", "extreme", "product"]
 
-ONES = {np.dtype(np.float32): {}, np.dtype(np.float64): {}}  # of BLAS's dtypes -> {how many: so many ones}
 LONGEST = 1 << 14, 128  # so many rows, or columns, are added up by a product
+ALL = {np.dtype(t): np.ones(LONGEST[0], t) for t in (np.float32, np.float64)}  # of BLAS's dtypes
+ONES = {dtype: {} for dtype in ALL}  # dtype -> {how many: so many ones, a piece of the array above}
 
 
 def add_up(x, axis=None, keepdims=False):
@@ -24,7 +25,7 @@ def add_up(x, axis=None, keepdims=False):
         return np.add.reduce(x, axis, None, None, keepdims)
     if ndim == 1:
         n, long = len(x), LONGEST[1]
-    elif ndim == 2 and (axis == 0 or axis == 1):
+    elif ndim == 2 and type(axis) is int and 0 <= axis <= 1:
         n, long = x.shape[axis], LONGEST[axis]
     else:
         return _add_up_stack(x, axis, keepdims)
@@ -32,7 +33,7 @@ def add_up(x, axis=None, keepdims=False):
         return np.add.reduce(x, axis, None, None, keepdims)  # what lies scattered would be copied for a product
     ones = known.get(n)
     if ones is None:
-        ones = known[n] = np.ones(n, x.dtype)
+        ones = known[n] = ALL[x.dtype][:n]
     if axis:
         total = x.dot(ones)
         return total[:, None] if keepdims else total
@@ -51,9 +52,10 @@ def add_rows(x):
 
 def _add_up_stack(x, axis, keepdims):
     """The sum over the first axes or the last one as that of a matrix, over others as numpy's."""
-    if axis is None:
-        return np.add.reduce(x, None, None, None, keepdims)
-    axes = tuple(a + x.ndim if a < 0 else a for a in (axis if type(axis) is tuple else (axis,)))
+    axes = axis if type(axis) is tuple else (axis,)
+    if any(type(a) is not int for a in axes):
+        return np.add.reduce(x, axis, None, None, keepdims)
+    axes = tuple(a + x.ndim if a < 0 else a for a in axes)
     split = len(axes)
     first, last = axes == tuple(range(split)), axes == (x.ndim - 1,)
     if not (first or last) or not 0 < split < x.ndim or not x.flags.c_contiguous or not x.size:
@@ -71,7 +73,7 @@ def extreme(ufunc, x, axis=None, keepdims=False):
 
     A reduction over the first axis compares whole rows at once.
     """
-    if (axis == 1 or axis == -1) and x.ndim == 2 and 0 < x.shape[1] <= SHORT and len(x) >= MANY:
+    if type(axis) is int and (axis == 1 or axis == -1) and x.ndim == 2 and 0 < x.shape[1] <= SHORT and len(x) >= MANY:
         found = ufunc.reduce(x.T.copy(), 0)
         return found[:, None] if keepdims else found
     return ufunc.reduce(x, axis, None, None, keepdims)

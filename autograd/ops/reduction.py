@@ -233,9 +233,18 @@ def _log_softmax(x, axis=-1):
     return z - np.log(add_up(np.exp(z), axis, True))
 
 
+def _log_softmax_rule(g, ans, x, axis=-1):
+    raw, raw_g = (getattr(v, "_data", v) for v in (ans, g))
+    first = raw[tuple(0 if a in axes_of(axis, raw.ndim) else slice(None) for a in range(raw.ndim))]
+    if np.isnan(np.add.reduce(first, None)):  # the largest x of a row is infinite, so that it has no answer:
+        unused = np.isnan(raw) & (np.add.reduce(np.abs(raw_g), axis, None, None, True) == 0)
+        ans = where(unused, 0, ans)  # where none is asked for, nothing flows back
+    return g - np.exp(ans) * sum(g, axis, True)
+
+
 log_softmax = op(
     _log_softmax,
-    lambda g, ans, x, axis=-1: g - np.exp(ans) * sum(g, axis, True),
+    _log_softmax_rule,
     name="log_softmax",
     arity="options",
 )

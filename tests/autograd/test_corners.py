@@ -7,6 +7,8 @@ import pytest
 
 import mytorch as mt
 
+MASK = np.array([[True], [False]])
+
 
 def gradients(f, *xs, create_graph=False):
     """The gradients of the sum of f(*xs); what the forward warns of is not the subject here."""
@@ -184,6 +186,20 @@ def test_singular_and_used():
         mt.sqrt(x).sum().backward()
 
     assert x.grad.tolist() == [np.inf, 0.25]
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("row", [[-np.inf, -np.inf], [np.inf, 0.0]])
+def test_rows_without_a_softmax_pass_nothing_back_where_unused(row):
+    """A row whose largest element is infinite has no log_softmax; where that is not used, its gradients are 0."""
+    x = mt.tensor([[0.0, 1.0], row], requires_grad=True)
+    mt.where(np.array([[True], [False]]), mt.log_softmax(x, 1), 0.0).sum().backward(create_graph=True)
+    p = np.exp([0, 1]) / np.exp([0, 1]).sum()
+
+    np.testing.assert_allclose(x.grad.numpy(), [1 - 2 * p, [0, 0]], atol=1e-15)
+    second = mt.grad(lambda x: mt.grad(lambda x: mt.where(MASK, mt.log_softmax(x, 1), 0.0).sum())(x)[0, 0])
+    found = second(np.array([[0.0, 1.0], row]))
+    np.testing.assert_allclose(found, [[-2 * p[0] * p[1], 2 * p[0] * p[1]], [0, 0]], atol=1e-15)
 
 
 # ----- no overflow, no loss -----

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import mytorch as mt
-from mytorch.autograd.ops.numeric import LONGEST, add_rows, add_up, extreme, product
+from mytorch.autograd.ops.numeric import LONGEST, ONES, add_rows, add_up, extreme, product
 
 RNG = np.random.default_rng(0)
 ARRAYS = {
@@ -94,3 +94,28 @@ def test_a_tensor_sums_like_an_array():
     assert mt.tensor(x).sum(0).dtype == mt.tensor(x).mean(1).dtype == np.float32
     np.testing.assert_allclose(mt.tensor(x).sum(0).numpy(), x.sum(0), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(mt.tensor(x).mean(1, True).numpy(), x.mean(1, keepdims=True), rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_no_axis_is_refused():
+    """Floats, truths and lists are no axes, and the error names the operation and the shape."""
+    x = mt.tensor(np.ones((64, 2)))
+    for f in (mt.sum, mt.mean, mt.max):
+        for axis in (1.0, [0]):
+            with pytest.raises(TypeError, match=rf"{f.__name__}: .*\(64, 2\) float64, (1\.0|\[0\])$"):
+                f(x, axis)
+
+
+def test_linear_by_keywords():
+    """linear takes its arguments by the names it shows."""
+    x, weight, bias = (mt.tensor(RNG.normal(size=s), requires_grad=True) for s in ((4, 3), (2, 3), (2,)))
+    mt.linear(x=x, weight=weight, bias=bias).sum().backward()
+
+    np.testing.assert_allclose(bias.grad.numpy(), [4, 4])
+
+
+def test_many_sizes_cost_no_memory():
+    """The ones that sums are products with are pieces of one array, however many sizes there are."""
+    for n in range(1, 300):
+        add_up(np.zeros((n, 2)), 0)
+
+    assert len({id(ones.base) for ones in ONES[np.dtype(float)].values()}) == 1

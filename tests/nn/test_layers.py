@@ -244,3 +244,25 @@ def test_constants():
 def test_gains(name, param, gain):
     """The gains are PyTorch's."""
     assert nn.init.calculate_gain(name, param) == pytest.approx(gain)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (4,), (1, 4)])
+def test_linear_with_a_bias_of_another_shape(shape):
+    """What broadcasts is added, and has its gradient."""
+    layer = nn.Linear(3, 4, rng=0)
+    layer.bias = nn.Parameter(np.full(shape, 2.0, np.float32))
+    x = np.ones((2, 3), np.float32)
+    y = layer(mt.tensor(x))
+    y.sum().backward()
+
+    np.testing.assert_allclose(y.numpy(), x @ layer.weight.numpy().T + 2, rtol=1e-6)
+    np.testing.assert_array_equal(layer.bias.grad.numpy(), np.full(shape, 8 / max(layer.bias.size, 1)))
+
+
+def test_linear_with_a_bias_that_does_not_fit():
+    """The error is about the bias."""
+    layer = nn.Linear(3, 4, rng=0)
+    layer.bias = nn.Parameter(np.zeros(5, np.float32))
+
+    with pytest.raises(ValueError, match=r"shapes \(2, 4\) and \(5,\) do not broadcast"):
+        layer(mt.tensor(np.ones((2, 3), np.float32)))

@@ -1,6 +1,7 @@
 """Small parameters move together, and nobody can tell: every number is that of moving them one by one."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import mytorch as mt
 from mytorch.train import flat
 from mytorch.train.optim import SGD, Adam, AdamW
 
-SHAPES = [(3, 4), (4,), (), (1, 2), (80, 80)]  # the last one is too large to move with the others
+SHAPES = [(3, 4), (4,), (1, 2), (), (), (80, 80)]  # those of shape () and the large one move by themselves
 OPTIMIZERS = {
     "SGD": lambda params: SGD(params, lr=0.1),
     "momentum": lambda params: SGD(params, lr=0.1, momentum=0.9, weight_decay=0.01),
@@ -120,10 +121,65 @@ def test_small_parameters_share_memory():
 
     bases = [p.data.base for p in training.params]
     assert bases[0] is not None
-    assert all(base is bases[0] for base in bases[:-1])
-    assert bases[-1] is not bases[0]
+    assert [base is bases[0] for base in bases] == [True, True, True, False, False, False]
     state = training.optimizer.state_dict()["state"]
     assert [state[i]["step"] for i in sorted(state)] == [2] * len(SHAPES)
+
+
+def test_an_optimizer_of_ones_own_is_asked_for_each_parameter():
+    """A step by each parameter's own norm, and a state that is no Tensor, are as they are written."""
+
+    class ByNorm(SGD):
+        def _move(self, p, g, state, t, o):
+            state["calls"] = state.get("calls", 0) + 1
+            p -= o["lr"] * g / np.sqrt((g * g).sum())
+
+    params = [mt.tensor(np.ones(n), requires_grad=True) for n in (2, 3)]
+    optimizer = ByNorm(params, lr=1.0)
+    for _ in range(2):
+        for p in params:
+            p.grad = np.ones(p.shape)
+        optimizer.step()
+
+    for p in params:
+        np.testing.assert_allclose(p.data, 1 - 2 / np.sqrt(p.size))
+        assert optimizer.state[p]["calls"] == 2
+
+
+def test_a_number_of_steps_that_is_set():
+    """Setting one parameter's number of steps sets that one's alone."""
+    training = Training(OPTIMIZERS["Adam"], np.float64, 0)
+    training.step()
+    training.step()
+    training.optimizer.state[training.params[1]]["step"].data[...] = 0
+    training.step()
+
+    state = training.optimizer.state_dict()["state"]
+    assert [state[i]["step"] for i in range(3)] == [3, 1, 3]
+
+
+def test_a_pickled_optimizer_has_no_scratch_memory():
+    """Of a pickle and a copy the arrays in which parameters lie side by side are no part."""
+    training = Training(OPTIMIZERS["Adam"], np.float64, 0)
+    training.step()
+    training.step()
+    again = pickle.loads(pickle.dumps(training.optimizer))
+
+    assert not hasattr(again, "_flats")
+    again.step()
+
+
+def test_a_step_that_is_interrupted_has_changed_its_parameters():
+    """A graph from before is stale after it, for some of the parameters may have moved."""
+    training = Training(OPTIMIZERS["momentum"], np.float64, 0)
+    training.step()
+    y = (training.params[0] * training.params[0]).sum()
+    training.optimizer.param_groups[0]["lr"] = "a mistake"
+    with pytest.raises(TypeError):
+        training.step()
+
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.backward()
 
 
 def test_a_graph_from_before_a_step_is_stale():
