@@ -234,12 +234,17 @@ def _log_softmax(x, axis=-1):
 
 
 def _log_softmax_rule(g, ans, x, axis=-1):
-    raw, raw_g = (getattr(v, "_data", v) for v in (ans, g))
-    first = raw[tuple(0 if a in axes_of(axis, raw.ndim) else slice(None) for a in range(raw.ndim))]
-    if np.isnan(np.add.reduce(first, None)):  # the largest x of a row is infinite, so that it has no answer:
-        unused = np.isnan(raw) & (np.add.reduce(np.abs(raw_g), axis, None, None, True) == 0)
-        ans = where(unused, 0, ans)  # where none is asked for, nothing flows back
+    total = add_up(getattr(ans, "_data", ans).ravel())
+    if total != total:  # a nan is among them
+        ans = _answered(g, ans, axis)
     return g - np.exp(ans) * sum(g, axis, True)
+
+
+def _answered(g, ans, axis):
+    """`ans` with 0 in rows that have no answer, their largest x being infinite, where none is asked for."""
+    raw, raw_g = (getattr(v, "_data", v) for v in (ans, g))
+    unused = np.isnan(raw) & (np.add.reduce(np.abs(raw_g), axis, None, None, True) == 0)
+    return where(unused, 0, ans)
 
 
 log_softmax = op(
