@@ -51,6 +51,7 @@ class Run:
                 raise self._told(effect) from None
             except BaseException:
                 self._undo()
+                self.tape.forget()
                 raise
             return self._commit()
 

@@ -42,6 +42,10 @@ class Tape:
         self.memo = {}
         self.strict = 0
 
+    def forget(self):
+        """Drops all that was noted: numpy may hold a Traced for good, and so the tape, where a ufunc on it raised."""
+        self.__init__()
+
     # ----- what comes in -----
 
     def input(self, source, value):
@@ -273,7 +277,7 @@ class Tape:
 
     def rescues(self, error):
         """Whether an operation that failed with `error` can be noted as a whole."""
-        return isinstance(error, (Fallback, CompileError))
+        return isinstance(error, (Fallback, CompileError)) and len(self.statements) <= LIMIT
 
     def whole(self, op, args, kwargs):
         """An operation that numpy's protocols cannot look into, as one call of its function."""

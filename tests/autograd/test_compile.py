@@ -1,5 +1,8 @@
 """mt.compile: what a compiled step gives is what the plain one gives, or an error that names the line."""
 
+import gc
+import importlib
+import itertools
 import os
 import re
 import subprocess
@@ -14,6 +17,7 @@ import pytest
 import mytorch as mt
 from mytorch import nn, train
 from mytorch.autograd import defvjp, primitive
+from mytorch.autograd.compile.program import Statement
 
 SIZES = [6, 5, 4, 3]
 rng = np.random.default_rng(0)
@@ -569,7 +573,7 @@ def test_functions_that_need_the_array():
 
 def test_what_is_too_long(monkeypatch):
     """A run of more numpy calls than a program may have runs as it is; the warning says what to do."""
-    monkeypatch.setattr(sys.modules["mytorch.autograd.compile.tape"], "LIMIT", 10)
+    monkeypatch.setattr(importlib.import_module("mytorch.autograd.compile.tape"), "LIMIT", 10)
 
     def f(x):
         for k in range(20):
@@ -579,6 +583,27 @@ def test_what_is_too_long(monkeypatch):
     compiled = mt.compile(f)
     with pytest.warns(RuntimeWarning, match="more than 10 numpy calls"):
         assert compiled(np.ones(1)) == f(np.ones(1))
+
+
+def test_what_is_too_long_is_given_up_at_once_and_leaves_nothing(monkeypatch):
+    """Operations on Tensors are not noted beyond the limit, and what was noted is freed."""
+    monkeypatch.setattr(importlib.import_module("mytorch.autograd.compile.tape"), "LIMIT", 10)
+    x, ticks = mt.tensor([1.0, 2.0], requires_grad=True), itertools.count()
+
+    def f():
+        y = x
+        for _ in range(20):
+            next(ticks)
+            y = y * 1.5
+        y.sum().backward()
+        return y.detach()
+
+    with pytest.warns(RuntimeWarning, match="more than 10 numpy calls"):
+        mt.compile(f)()
+    gc.collect()
+
+    assert next(ticks) == 11 + 20
+    assert not [o for o in gc.get_objects() if type(o) is Statement and o.what == "multiply" and 1.5 in o.args]
 
 
 def test_an_operation_of_plain_python():
