@@ -8,7 +8,7 @@ from .. import ops
 from ..graph import mode
 from .traced import Traced, values
 
-__all__ = ["BY_VALUE", "IN_PLACE", "MAY_VIEW", "PYTHONS", "REWRITTEN", "SHAPES"]
+__all__ = ["BY_VALUE", "IN_PLACE", "MAY_VIEW", "PYTHONS", "REWRITTEN", "SHAPES", "TAKE_NUMBERS"]
 
 SHAPES = {np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj, np.may_share_memory,
           np.broadcast_shapes, np.min_scalar_type, np.common_type}  # fmt: skip
@@ -20,6 +20,9 @@ BY_VALUE = {np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.extract, np.c
 PYTHONS = {np.add: operator.add, np.subtract: operator.sub, np.multiply: operator.mul, np.divide: operator.truediv,
            np.power: operator.pow, np.negative: operator.neg, np.absolute: operator.abs, np.positive: operator.pos,
            np.floor_divide: operator.floordiv, np.remainder: operator.mod}  # fmt: skip
+TAKE_NUMBERS = {np.clip, np.where, np.full, np.full_like, np.quantile, np.percentile, np.linspace, np.pad, np.dot,
+                np.outer, np.inner, np.tensordot, np.einsum, np.nan_to_num, np.interp, np.concatenate,
+                np.stack}  # fmt: skip
 IN_PLACE = {np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis}
 
 # ----- functions of numpy that are made of others -----

@@ -217,9 +217,10 @@ class Writer:
         if s.kind == "ufunc":
             args = self.constants_of(s, args)
         args += [f"{k}={self.expression(v)}" for k, v in (s.kwargs or {}).items()]
-        if s.func is np.transpose and len(args) == 1:
+        of_array = bool(s.args) and type(s.args[0]) is Var and not s.args[0].number
+        if s.func is np.transpose and len(args) == 1 and of_array:
             return f"{args[0]}.T"
-        if s.func in METHODS and type(s.args[0]) is Var:  # without numpy's dispatch, 0.3 µs
+        if s.func in METHODS and of_array:  # without numpy's dispatch, 0.3 µs
             return f"{args[0]}.{METHODS[s.func]}({', '.join(args[1:])})"
         if s.kind == "draw":
             return f"{args[0]}.{s.func.__name__}({', '.join(args[1:])})"

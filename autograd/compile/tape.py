@@ -17,7 +17,7 @@ import numpy as np
 from ..graph import wrap
 from ..tensor import Tensor
 from . import CompileError
-from .functions import BY_VALUE, IN_PLACE, MAY_VIEW, PYTHONS, REWRITTEN, SHAPES
+from .functions import BY_VALUE, IN_PLACE, MAY_VIEW, PYTHONS, REWRITTEN, SHAPES, TAKE_NUMBERS
 from .hooks import DATA, GRAD, NAMES, OUTSIDE
 from .program import Source, Statement, Var, frozen, replaced
 from .traced import PACKAGE, Fallback, Traced, _owner, users_line, values
@@ -119,7 +119,9 @@ class Tape:
             self.memo[key] = var
             if len(self.statements) > LIMIT:
                 raise Fallback(f"it makes more than {LIMIT:,} numpy calls; compile a part, such as one step of a loop")
-        return Traced(self, np.asarray(result), var, base)  # a scalar would be copied where an array is viewed
+        traced = Traced(self, np.asarray(result), var, base)  # a scalar would be copied where an array is viewed
+        traced.scalar = isinstance(result, np.generic)
+        return traced
 
     def _name(self, leaf):
         """The value of a leaf of some arguments: a Traced's, or a constant's."""
@@ -168,7 +170,9 @@ class Tape:
             result = ufunc(*[x.value if type(x) is Traced else x for x in inputs])
             args = tuple([x.symbol if type(x) is Traced and x.tape is self else self._name(x) for x in inputs])
             traced = self._noted("ufunc", ufunc, args, None, result, None)
-        return traced if out is None or _is_number(out[0]) else self.assign(out[0], traced)
+        if out is None or (type(out[0]) is Traced and (out[0].scalar or out[0].symbol.number)):
+            return traced  # numpy's scalars do not change: `y += x` binds another
+        return self.assign(out[0], traced)
 
     def _scalar(self, op, inputs):
         """Python's own arithmetic, whose answer takes the dtype of the array it meets."""
@@ -207,6 +211,8 @@ class Tape:
             return REWRITTEN[func](*args, **kwargs)
         if func in IN_PLACE or kwargs.get("copy") is False or kwargs.get("overwrite_input"):
             raise Fallback(f"numpy.{func.__name__} changes an array in place, at {users_line()}")
+        if func not in TAKE_NUMBERS and any(map(_is_number, (*args, *kwargs.values()))):
+            raise Fallback(f"numpy.{func.__name__} is given a float that may change, at {users_line()}; pass an int")
         if _out_by_position(func, args):
             raise Fallback(f"numpy.{func.__name__} is given `out` by position, at {users_line()}; write out=")
         out = kwargs.pop("out", None)

@@ -26,7 +26,7 @@ class Fallback(Exception):
 class Traced(NDArrayOperatorsMixin):
     """An array on a tape: the array itself, and the Var it is in the program. A change in place gives it another."""
 
-    __slots__ = ("__weakref__", "base", "symbol", "tape", "value", "views")
+    __slots__ = ("__weakref__", "base", "scalar", "symbol", "tape", "value", "views")
     __array_priority__ = 1000
 
     def __init__(self, tape, value, symbol, base=None):
@@ -34,9 +34,17 @@ class Traced(NDArrayOperatorsMixin):
         self.value = value
         self.symbol = symbol
         self.base = base
+        self.scalar = False  # whether numpy gave a scalar, which does not change
         self.views = None
         if base is not None:
             base.views = [*filter(lambda view: view() is not None, base.views or ()), weakref.ref(self)]
+
+    @property
+    def __class__(self):
+        """To isinstance, but for this package's, what it is in a plain run: an array, a scalar or a float."""
+        if _owner(sys._getframe(1)) == PACKAGE:
+            return Traced
+        return self.dtype.type if self.scalar else type(self.value)
 
     shape = property(lambda self: self.value.shape)
     dtype = property(lambda self: self.value.dtype)
@@ -92,6 +100,9 @@ class Traced(NDArrayOperatorsMixin):
     def __array__(self, dtype=None, copy=None):
         raise Fallback(f"numpy asks for the array of a traced value, at {users_line()}")
 
+    def __dlpack__(self, *args, **kwargs):
+        return self.__array__()
+
     def __repr__(self):
         return f"Traced({self.shape}, {self.dtype})"
 
@@ -142,6 +153,9 @@ class Traced(NDArrayOperatorsMixin):
     def all(self, axis=None, out=None, keepdims=False, **kwargs):
         return np.logical_and.reduce(self, axis, None, out, keepdims, **kwargs)
 
+    def clip(self, min=None, max=None, out=None):
+        return np.clip(self, min, max, out=out)
+
     def fill(self, value):
         self[...] = value
 
@@ -161,7 +175,7 @@ class Traced(NDArrayOperatorsMixin):
         raise AttributeError(f"an array has no attribute {name!r}")
 
 
-FUNCTIONS_AS_METHODS = {"argmax", "argmin", "argsort", "clip", "cumsum", "cumprod", "diagonal", "dot", "ravel",
+FUNCTIONS_AS_METHODS = {"argmax", "argmin", "argsort", "cumsum", "cumprod", "diagonal", "dot", "ravel",
                         "repeat", "round", "squeeze", "std", "swapaxes", "take", "trace", "var"}  # fmt: skip
 
 

@@ -112,6 +112,25 @@ def gradient(w):
     return loss, w.grad * 1
 
 
+def by_kind(x, s):
+    y = x.sum()
+    kinds = isinstance(x, np.ndarray), isinstance(s, float), isinstance(y, np.floating), isinstance(y, np.ndarray)
+    return x * 2 if kinds == (True, True, True, False) else x * 3
+
+
+def add_to_a_scalar(x):
+    y = x.sum()
+    z = y
+    y += 1.0
+    return y, z
+
+
+def add_a_matrix_to_a_scalar(x):
+    y = x.sum()
+    y += x
+    return y
+
+
 def the_same_twice():
     x = t(1, 2)
     return x, x
@@ -143,6 +162,15 @@ CASES = {
     "dot, out by position": (dot_out, [lambda: (np.eye(2) * 3, np.ones((2, 2)))]),
     "dot as a method, out by position": (dot_method_out, [lambda: (np.eye(2) * 3, np.ones((2, 2)))]),
     "clip, out by position": (clip_out, [lambda: (a(-1, 0.5, 3),)]),
+    "clip from below, as a method": (lambda x: x.clip(0.5), [lambda: (a(-1, 0.5, 3),)]),
+    "a float that says how often": (
+        lambda x, n: np.polyder(x, n),
+        [lambda: (a(1, 2, 3), 1.0), lambda: (a(1, 2, 3), 2.0)],
+    ),
+    "dot of floats": (lambda x, s: x * np.dot(s, s), [lambda: (a(1, 2), 2.5)]),
+    "what is an array, and what a number": (by_kind, [lambda: (a(1, 2), 2.5)]),
+    "a scalar that is added to": (add_to_a_scalar, [lambda: (a(1, 2),)]),
+    "a scalar that becomes a matrix": (add_a_matrix_to_a_scalar, [lambda: (a(1, 2),)]),
     "put": (put, [lambda: (a(-1, 0.5, 3),)]),
     "shuffle": (shuffle, [lambda: (np.arange(6.0), np.random.default_rng(0))]),
     "shuffle of an argument": (shuffle_argument, [lambda: (np.arange(6.0), np.random.default_rng(0))]),
