@@ -272,6 +272,7 @@ def _binary(op):
 
 
 def _ternary(op):
+    """For three arrays, under the names that `linear` gives them."""
     f, general = op.f, _general(op)
 
     def apply(x, weight, bias):
@@ -335,6 +336,9 @@ def _over_axis(op):
     """For one array and the options `axis` and `keepdims`: `sum(x, axis)`."""
     f, general = op.f, _general(op)
 
+    def failed(error, x, axis, keepdims):
+        return op.fail(error, (x, axis, keepdims) if keepdims else (x, axis), {})
+
     def apply(x, axis=None, keepdims=False):
         if not isinstance(x, Tensor):
             if _holds_tensor(x):
@@ -342,12 +346,12 @@ def _over_axis(op):
             try:
                 return f(x, axis, keepdims)
             except Exception as error:
-                return op.fail(error, (x, axis, keepdims)[: 2 + bool(keepdims)], {})
+                return failed(error, x, axis, keepdims)
         a, parent = x._data, x._node
         try:
             ans = Tensor._coerce(f(a, axis, keepdims))
         except Exception as error:
-            ans = op.fail(error, (x, axis, keepdims)[: 2 + bool(keepdims)], {})
+            ans = failed(error, x, axis, keepdims)
         out = new(Tensor)
         out._data = ans
         if parent is None or (off and not mode.enabled):

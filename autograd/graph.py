@@ -321,7 +321,7 @@ class Part:
     """A cotangent that is `g` at a basic index and 0 elsewhere: one array of zeros takes all parts of a source."""
 
     __slots__ = ("dtype", "g", "index", "shape")
-    size = math.inf  # it is added in place, however small
+    nbytes = math.inf  # it is added in place, however small
 
     def __init__(self, g, index, shape):
         self.g = g
@@ -335,7 +335,7 @@ class Part:
 
 # ----- backward -----
 
-FEW = 1 << 14  # elements: larger cotangents are summed in place
+LARGE = 1 << 16  # bytes from which cotangents are summed in place
 
 
 def pull(starts, targets=None, wanted=None, create_graph=False, retain_graph=False):
@@ -409,7 +409,7 @@ def _pull(starts, targets, wanted, create_graph, retain_graph):
             here = arrived if source.op is None or (targets is not None and index in targets) else pending
             entry = here.get(index)
             if entry is not None:
-                if type(ct) is float or (cotangents is None and ct.size < FEW):
+                if type(ct) is float or (cotangents is None and ct.nbytes < LARGE):
                     try:
                         entry[1] = entry[1] + ct
                         continue

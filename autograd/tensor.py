@@ -8,14 +8,13 @@ import warnings
 import numpy as np
 
 from . import engine, graph, ops
-from .graph import Leaf, Part, mode, new, pull, wrap
+from .graph import LARGE, Leaf, Part, mode, pull, wrap
 from .ops.numeric import add_rows, add_up
 
 __all__ = ["Tensor", "tensor"]
 
 
 _accumulating = threading.Lock()  # threads may share parameters
-LARGE = 1 << 16  # bytes from which cotangents are summed in place
 
 
 def tensor(data, dtype=None, requires_grad=False):
@@ -72,7 +71,7 @@ class Tensor:
     @staticmethod
     def _accumulate(entry, ct):
         """entry[1] += ct, for the cotangents of one source: in place where that saves memory."""
-        frugal = type(ct) is Part or getattr(ct, "nbytes", 0) >= LARGE
+        frugal = getattr(ct, "nbytes", 0) >= LARGE
         try:
             entry[1] = _sum(entry, ct) if frugal else entry[1] + ct
         except FloatingPointError:  # inf - inf: two rules have told of it
@@ -128,9 +127,6 @@ class Tensor:
     @data.setter
     def data(self, value):
         value = self._coerce(value._data if isinstance(value, Tensor) else value)
-        if self._node is None and getattr(self, "_leaf", None) is None:  # no gradient arrives here
-            self._data = value
-            return
         if not self.is_leaf:
             raise RuntimeError(f"data: this tensor was computed (by {self._node.op.name}); only a leaf's can be set")
         if self._node is not None and value.dtype.kind != "f":
@@ -288,8 +284,7 @@ class Tensor:
         with _accumulating:
             for leaf, g in arrived.values():
                 if not create_graph:
-                    own, g = _own(g, seen), new(Tensor)  # `wrap`, written out
-                    g._data, g._node = own, None
+                    g = wrap(_own(g, seen))
                 if leaf.grad is not None:
                     with graph._set_mode(create_graph):
                         g = leaf.grad + g

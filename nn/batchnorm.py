@@ -57,11 +57,11 @@ class BatchNorm1d(Module):
             raise ValueError("BatchNorm1d: one value a channel has no variance; give a larger batch, or call eval()")
         if self.running_mean is None:
             return
-        batches, mean, var = self.num_batches_tracked, array_of(mean), array_of(var)
+        batches = self.num_batches_tracked
         batches.data = batches.data + 1
         m = (1 / batches.data).astype(mean.dtype) if self.momentum is None else float(self.momentum)
-        self.running_mean.data = (1 - m) * self.running_mean.data + m * mean
-        self.running_var.data = (1 - m) * self.running_var.data + (m * n / (n - 1)) * var
+        for running, x, factor in ((self.running_mean, mean, m), (self.running_var, var, m * n / (n - 1))):
+            running.data = (1 - m) * running.data + factor * array_of(x)
 
     def _checked(self, x):
         """`x` in this layer's dtype, if its shape fits."""

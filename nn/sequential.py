@@ -36,7 +36,6 @@ class Sequential(Module):
             raise IndexError(f"Sequential: index {index} of {len(named)} modules") from None
 
     def forward(self, x):
-        for module in vars(self).values():
-            if isinstance(module, Module):
-                x = module(x)
+        for module in self:
+            x = module(x)
         return x

@@ -10,7 +10,7 @@ turns away, leaves everything as it was.
 
 import numpy as np
 
-from .program import Source, Statement, Var, variables
+from .program import Source, Statement, Var, readers, variables
 
 __all__ = ["Plan"]
 
@@ -186,39 +186,28 @@ class Plan:
 
         That is so of a first layer's weight, which is read by x @ W.T alone, and whose gradient is a product too.
         """
-        self.reading = self._who_reads()
+        self.readers = readers((*self.pure, *self.tail))
         for flats in self.merged:
             for column in zip(*(self.groups[flat] for flat in flats), strict=True):
                 wants = [len(x.shape) == 2 and self._wants_turning(x) for x in column]
                 if any(wants) and all(w or self._may_be_turned(x) for w, x in zip(wants, column, strict=True)):
                     for x in column:
                         self._turn(x)
-                    self.reading = self._who_reads()
-
-    def _who_reads(self):
-        """{value: the statements that read it}."""
-        found = {}
-        for s in (*self.pure, *self.tail):
-            for x in dict.fromkeys(s.reads()):
-                found.setdefault(x, []).append(s)
-        return found
-
-    def _readers(self, x):
-        return self.reading.get(x, [])
+                    self.readers = readers((*self.pure, *self.tail))
 
     def _wants_turning(self, x):
         """Whether a state is read as the right side of products, transposed, and by nothing else."""
         if x not in self.changed:
             return False
-        turned = self._readers(x)
+        turned = self.readers.get(x)
         return bool(turned) and all(
-            s.func is np.transpose and all(r.kind == "dot" and r.args[1] is s.out for r in self._readers(s.out))
+            s.func is np.transpose and all(r.kind == "dot" and r.args[1] is s.out for r in self.readers.get(s.out, ()))
             for s in turned
         )
 
     def _may_be_turned(self, x):
         """Whether a value is read as a piece of its flat array alone, and is a state or can be made transposed."""
-        return not self._readers(x) and (x in self.changed or x.made.kind == "dot")
+        return not self.readers.get(x) and (x in self.changed or x.made.kind == "dot")
 
     def _turn(self, x):
         """Makes `x` a transposed view of its piece of the flat array."""
@@ -284,10 +273,7 @@ class Plan:
         program = self.program
         self.order = [*self.pure, *self.tail]
         self.place = {id(s): i for i, s in enumerate(self.order)}
-        self.readers = {}  # root -> the statements that read it or a view of it
-        for s in self.order:
-            for x in s.reads():
-                self.readers.setdefault(self.root(x), []).append(s)
+        self.readers = readers(self.order, self.root)  # of a root those that read it or a view of it
         for source, var in program.inputs.items():
             if source.kind in ("tensor", "grad"):
                 self.homes[self.root(var)] = "group" if self.root(var) in self.groups else source

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-__all__ = ["Program", "Source", "Statement", "Var", "variables"]
+__all__ = ["Program", "Source", "Statement", "Var", "readers", "variables"]
 
 
 class Source:
@@ -93,6 +93,15 @@ def variables(x):
         yield from variables(list(x.values()))
     elif type(x) is slice:
         yield from variables((x.start, x.stop, x.step))
+
+
+def readers(statements, of=lambda x: x):
+    """{of(value): the statements that read it}, one as often as it does."""
+    found = {}
+    for s in statements:
+        for x in s.reads():
+            found.setdefault(of(x), []).append(s)
+    return found
 
 
 def replaced(x, put):

@@ -6,7 +6,7 @@ Times are of one thread, arrays of 100 x 10 where nothing is said.
 
 import numpy as np
 
-from .program import Statement, Var
+from .program import Statement, Var, readers
 
 __all__ = ["rewrite"]
 
@@ -15,10 +15,7 @@ class Rewriter:
     """What the rules look at: who reads a value, and constants that are made once."""
 
     def __init__(self, program):
-        self.readers = {}
-        for s in program.statements:
-            for x in s.reads():
-                self.readers.setdefault(x, []).append(s)
+        self.readers = readers(program.statements)
         self.kept = set(program.outputs) | {var for _, var in program.commits}
         self.constants = {}
         self.flat = {}  # (rows, columns, width) -> the value of the flat index

@@ -222,9 +222,9 @@ def _constants(kind, x):
 
 
 def _twice(leaves):
-    """Which Tensors among the arguments are one: for each its first number, if there are several."""
-    numbers = [i for i, x in enumerate(leaves) if isinstance(x, Tensor)]
-    return [next(j for j in numbers if leaves[j] is leaves[i]) for i in numbers] if len(numbers) > 1 else None
+    """Which Tensors among the arguments are one: for each its first number."""
+    first = {}
+    return [first.setdefault(id(x), i) for i, x in enumerate(leaves) if isinstance(x, Tensor)]
 
 
 def _arguments(leaves, sources):

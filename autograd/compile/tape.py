@@ -271,7 +271,7 @@ class Tape:
             raise Fallback(f"an array is shuffled in place, at {users_line()}; index it by rng.permutation(n)")
         out = kwargs.pop("out", None)
         result = getattr(generator.generator, method)(*values(args), **values(kwargs))
-        if not isinstance(result, (np.ndarray, np.generic, float)):  # shuffle changes its argument, bytes gives bytes
+        if not isinstance(result, (np.ndarray, np.generic, float)):  # bytes gives bytes
             raise Fallback(f"{method} of a random generator gives no array, at {users_line()}")
         number = type(result) is float
         func, args = getattr(np.random.Generator, method), (generator.symbol, *args)
