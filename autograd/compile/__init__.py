@@ -7,6 +7,7 @@ traced     what stands for arrays and generators meanwhile       source   the pr
 functions  numpy's functions, as a tape takes them               step     a program, when it may run, and its calls
 hooks      what a running tape swaps in the engine               memory   the arrays that a step's text is bound to
 reach      what a function can reach, as conditions              report   a step in numbers, and as a module of its own
+arena      the bytes that values share, and which are free
 """
 
 __all__ = ["CompileError", "compile"]

@@ -10,6 +10,7 @@ turns away, leaves everything as it was.
 
 import numpy as np
 
+from .arena import Blocks, Free
 from .program import Source, Statement, Var, readers, variables
 
 __all__ = ["Plan"]
@@ -22,7 +23,6 @@ BLOCK = {
     False: 1 << 19,
 }  # bytes of a block, whether the arrays are few or not: measured, on 1 MB of cache
 
-ALIGN = 64  # bytes, a cache line
 WRITES_OUT = {np.concatenate, np.where}
 FILLS = {np.zeros: 0, np.ones: 1, np.empty: None, np.full: None}
 
@@ -338,7 +338,7 @@ class Plan:
             if s is not None and s.kind == "view":
                 continue
             if len(run) > 1 and run[0].out.nbytes >= 2 * (block := self._block(run)):
-                found.append(Run(run, block))
+                found.append(Blocks(run, block))
             run = [s] if s is not None and self._elementwise(s) else []
         return found
 
@@ -367,7 +367,7 @@ class Plan:
         kept |= {self.root(var) for source, var in self.program.commits if source.kind == "grad"}
         short = {x: run for run in self.runs for x in run.inside(self, kept)}  # one block of them is enough
         last = self._last_touched(roots, kept, short)
-        free, self.fresh = _Free(), {self.root(var) for var in self.program.outputs}
+        free, self.fresh = Free(), {self.root(var) for var in self.program.outputs}
         for i, s in enumerate(self.order):
             root = roots.get(s.out)
             if root is None or s.kind == "view" or root in self.arena:
@@ -417,65 +417,6 @@ class Plan:
                 last[x] = -1  # its bytes have a new owner
                 return self.arena[x]
         return None
-
-
-class Run:
-    """Elementwise statements on arrays of one size, done in blocks of `block` bytes.
-
-    local: the values that are read inside alone, and of which one block is kept.
-    """
-
-    def __init__(self, statements, block):
-        self.statements = statements
-        self.block = block
-        self.local = set()
-        self.blocks, self.free = [], []  # offsets: nobody else's before the run ends, for it comes back to them
-
-    def take(self, free):
-        """The offset of a block."""
-        if not self.free:
-            self.blocks.append(free.take(self.block))
-            self.free.append(self.blocks[-1])
-        return self.free.pop()
-
-    def inside(self, plan, kept):
-        """The values that no other statement reads: memory for one block is enough."""
-        mine = {id(s) for s in self.statements}
-        for s in self.statements:
-            x = s.out
-            readers = plan.readers.get(x, ())
-            if x not in plan.homes and x not in plan.view and x not in kept and all(id(r) in mine for r in readers):
-                self.local.add(x)
-        return self.local
-
-
-class _Free:
-    """The free bytes of the arena, by offset; the ones given back last are taken first, while they are in the cache."""
-
-    def __init__(self):
-        self.holes, self.end = [], 0
-
-    def take(self, nbytes):
-        nbytes = -(-max(nbytes, 1) // ALIGN) * ALIGN
-        fitting = [hole for hole in self.holes if hole[1] >= nbytes]
-        if fitting:
-            hole = min(fitting, key=lambda hole: hole[1])
-            self.holes.remove(hole)
-            if hole[1] > nbytes:
-                self.holes.append((hole[0] + nbytes, hole[1] - nbytes))
-            return hole[0]
-        start = self.end
-        self.end += nbytes
-        return start
-
-    def give(self, start, nbytes):
-        """Gives bytes back, joined with the free ones beside them."""
-        stop = start + -(-max(nbytes, 1) // ALIGN) * ALIGN
-        for hole in list(self.holes):
-            if hole[0] + hole[1] == start or hole[0] == stop:
-                self.holes.remove(hole)
-                start, stop = min(start, hole[0]), max(stop, hole[0] + hole[1])
-        self.holes.append((start, stop - start))
 
 
 def _touched(s):
