@@ -15,7 +15,7 @@ import dis
 import inspect
 
 from . import graph
-from .graph import Join, Node, mode, new, off, wrap
+from .graph import Call, Node, mode, new, off, wrap
 
 __all__ = ["Op", "carrier", "defvjp", "primitive"]
 
@@ -227,7 +227,7 @@ def _unary(op):
         keep, keep_ans = op.quick[1] or op.quick_plan(1, 1)
         parents = (p,)
         args = (a,) if keep else parents  # one tuple less, where nothing is kept
-        out._node = Node(op, parents, args, None, ans if keep_ans else None, p.shape, ans.dtype)
+        out._node = Node(op, parents, args, ans if keep_ans else None, p.shape, ans.dtype)
         return out
 
     return apply
@@ -265,7 +265,7 @@ def _binary(op):
         shape = ans.shape
         if p is not None and shape == p.shape:  # one tuple less
             shape = p.shape
-        out._node = Node(op, parents, args, None, ans if keep_ans else None, shape, ans.dtype)
+        out._node = Node(op, parents, args, ans if keep_ans else None, shape, ans.dtype)
         return out
 
     return apply
@@ -292,7 +292,7 @@ def _ternary(op):
             return out
         keep_x, keep_y, keep_z, keep_ans = op.quick[n] or op.quick_plan(n, 3)
         parents, args = (p, q, r), (a if keep_x else p, b if keep_y else q, c if keep_z else r)
-        out._node = Node(op, parents, args, None, ans if keep_ans else None, ans.shape, ans.dtype)
+        out._node = Node(op, parents, args, ans if keep_ans else None, ans.shape, ans.dtype)
         return out
 
     return apply
@@ -326,7 +326,11 @@ def _first(op):
         keep, *_, keep_ans = op.quick[1] or op.quick_plan(1, 1 + len(options))
         nones = (None,) * len(options)
         args = (a if keep else parent, *options)
-        out._node = Node(op, (parent, *nones), args, kwargs or None, ans if keep_ans else None, ans.shape, ans.dtype)
+        kept = ans if keep_ans else None
+        if kwargs:
+            out._node = Call(op, (parent, *nones), args, kwargs, kept, ans.shape, ans.dtype)
+        else:
+            out._node = Node(op, (parent, *nones), args, kept, ans.shape, ans.dtype)
         return out
 
     return apply
@@ -359,7 +363,7 @@ def _over_axis(op):
             return out
         keep, _, _, keep_ans = op.quick[1] or op.quick_plan(1, 3)
         args = (a if keep else parent, axis, keepdims)
-        out._node = Node(op, (parent, None, None), args, None, ans if keep_ans else None, ans.shape, ans.dtype)
+        out._node = Node(op, (parent, None, None), args, ans if keep_ans else None, ans.shape, ans.dtype)
         return out
 
     return apply
@@ -408,8 +412,10 @@ def _general(op):
             a if k or (p is None and not hasattr(a, "shape")) else p
             for a, p, k in zip(raw, parents, keep, strict=True)
         )
-        kind = Join if tuple in map(type, parents) else Node
-        return wrap(ans, kind(op, parents, kept, kwargs, ans if keep_ans else None, ans.shape, ans.dtype))
+        kept_ans = ans if keep_ans else None
+        if kwargs or tuple in map(type, parents):
+            return wrap(ans, Call(op, parents, kept, kwargs, kept_ans, ans.shape, ans.dtype))
+        return wrap(ans, Node(op, parents, kept, kept_ans, ans.shape, ans.dtype))
 
     return apply
 

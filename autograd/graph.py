@@ -128,14 +128,14 @@ class Node:
     A backward pass that need not keep the graph sets all three to None.
     """
 
-    __slots__ = ("ans", "args", "dtype", "index", "kwargs", "op", "parents", "shape")
+    __slots__ = ("ans", "args", "dtype", "index", "op", "parents", "shape")
+    kwargs = None
 
-    def __init__(self, op, parents, args, kwargs, ans, shape, dtype):
+    def __init__(self, op, parents, args, ans, shape, dtype):
         self.index = next(clock)
         self.op = op
         self.parents = parents
         self.args = args
-        self.kwargs = kwargs
         self.ans = ans
         self.shape = shape
         self.dtype = dtype
@@ -175,11 +175,11 @@ class Node:
             for source, ct in zip(parent, answers, strict=True):
                 if source is not None:
                     sources.append(source)
-                    cotangents.append(self._fit(ct, source, i))
+                    cotangents.append(self._fit(ct, source, self.op.rules[i]))
         if create_graph:  # a rule may give a constant
             cotangents = [ct if isinstance(ct, Tensor) else wrap(ct) for ct in cotangents]
         if not retain_graph:
-            self.parents = self.args = self.kwargs = self.ans = None
+            self.parents = self.args = self.ans = None
         return sources, cotangents
 
     def _asked(self, i, g, ans, args):
@@ -193,33 +193,35 @@ class Node:
         """The answers for an argument that is a sequence, one for each of its parents."""
         answers = self._asked(i, g, ans, args)
         if not isinstance(answers, (list, tuple)) or len(answers) != len(parents):
-            raise self._wrong_rule(i, f"a list of {len(parents)} arrays", answers)
+            raise self._wrong_rule(self.op.rules[i], f"a list of {len(parents)} arrays", answers)
         return answers
 
-    def _fit(self, ct, source, i):
-        """`ct` in the shape and dtype of the argument it belongs to: summed where the argument was broadcast."""
+    def _fit(self, ct, source, rule):
+        """`ct`, what `rule` answered, in the shape and dtype of its argument: summed where that was broadcast."""
         try:
-            return self._cast(ct, source, i)
+            return self._cast(ct, source, rule)
         except FloatingPointError:  # too large for the argument's dtype
             with Tensor._quiet():
-                return self._cast(ct, source, i)
+                return self._cast(ct, source, rule)
         except AttributeError:
-            raise self._wrong_rule(i, f"an array of shape {source.shape}", ct) from None
+            raise self._wrong_rule(rule, f"an array of shape {source.shape}", ct) from None
 
-    def _cast(self, ct, source, i):
+    def _cast(self, ct, source, rule):
         if ct.dtype.kind not in "fiub":
-            raise self._wrong_rule(i, f"an array of shape {source.shape}", ct)
+            raise self._wrong_rule(rule, f"an array of shape {source.shape}", ct)
         if ct.shape != source.shape:
-            ct = self._unbroadcast(ct, source.shape, i)
+            ct = self._unbroadcast(ct, source.shape, rule)
         return ct if ct.dtype == source.dtype else ct.astype(source.dtype)
 
-    def _wrong_rule(self, i, wanted, got):
+    def _wrong_rule(self, rule, wanted, got):
+        i = self.op.rules.index(rule)
         return TypeError(f"{self.op.name}: the rule for argument {i} returned {_kind(got)}; it must return {wanted}")
 
-    def _unbroadcast(self, ct, shape, i):
+    def _unbroadcast(self, ct, shape, rule):
         extra = len(ct.shape) - len(shape)
         kept = ct.shape[max(extra, 0) :]
         if extra < 0 or any(m not in (n, 1) for m, n in zip(shape, kept, strict=True)):
+            i = self.op.rules.index(rule)
             raise ValueError(
                 f"{self.op.name}: the rule for argument {i} returned shape {ct.shape}; the argument has shape {shape}"
             )
@@ -240,10 +242,14 @@ class Node:
                 )
 
 
-class Join(Node):
-    """A Node some of whose arguments are sequences."""
+class Call(Node):
+    """A Node with keywords, or some of whose arguments are sequences."""
 
-    __slots__ = ()
+    __slots__ = ("kwargs",)
+
+    def __init__(self, op, parents, args, kwargs, ans, shape, dtype):
+        super().__init__(op, parents, args, ans, shape, dtype)
+        self.kwargs = kwargs
 
 
 def freed(node):
@@ -364,52 +370,51 @@ def _pull(starts, targets, wanted, create_graph, retain_graph):
     node, g = _Start(starts), None
     while True:
         if create_graph or type(node) is not Node:
-            sources, cotangents = node.pull(g, wanted, create_graph, retain_graph)
+            sources, rules = node.pull(g, wanted, create_graph, retain_graph)  # what the rules answered
+            n = -1
         else:  # Node.pull, written out below: this is the hot loop of every training step
-            sources, cotangents, rules = node.parents, None, node.op.rules
-            args, kwargs, ans = node.args, node.kwargs, node.ans
+            sources, rules = node.parents, node.op.rules
+            args, ans = node.args, node.ans
             if sources is None:
                 raise freed(node)
             if node.index < latest.change:
                 node._check_unchanged()
             if ans is None:  # not kept: a rule may still ask for its shape
                 ans = node
-            n = 0 if kwargs else len(args)
+            n = len(args)
             x = y = None
             if n == 2:
                 x, y = args
             elif n == 1:
                 (x,) = args
-        i = -1
-        for source in sources:
-            i += 1
-            if cotangents is not None:
-                ct = cotangents[i]
+        for source, rule in zip(sources, rules):  # noqa: B905  (rules may be fewer: no gradient flows to the others)
+            if n < 0:
+                ct = rule
             elif source is None or (wanted is not None and source.index not in wanted):
                 continue
             else:
                 try:
                     if n == 2:  # a call without * is 0.1 µs faster
-                        ct = rules[i](g, ans, x, y)
+                        ct = rule(g, ans, x, y)
                     elif n == 1:
-                        ct = rules[i](g, ans, x)
+                        ct = rule(g, ans, x)
                     else:
-                        ct = rules[i](g, ans, *args, **(kwargs or {}))
+                        ct = rule(g, ans, *args)
                 except FloatingPointError as trouble:  # a singular point
-                    ct = Tensor._singular(node, rules[i], g, ans, args, trouble)
+                    ct = Tensor._singular(node, rule, g, ans, args, trouble)
                 try:
                     if ct.shape != source.shape or ct.dtype is not source.dtype:
                         if ct.shape[1:] == source.shape and ct.dtype is source.dtype:  # a bias, in every layer
                             ct = Tensor._added_up(ct, 0)
                         else:
-                            ct = node._fit(ct, source, i)
+                            ct = node._fit(ct, source, rule)
                 except (AttributeError, FloatingPointError):  # it is no array; or its sum is not finite
-                    ct = node._fit(ct, source, i)
+                    ct = node._fit(ct, source, rule)
             index = source.index
             here = arrived if source.op is None or (targets is not None and index in targets) else pending
             entry = here.get(index)
             if entry is not None:
-                if type(ct) is float or (cotangents is None and ct.nbytes < LARGE):
+                if type(ct) is float or (n >= 0 and ct.nbytes < LARGE):
                     try:
                         entry[1] = entry[1] + ct
                         continue
@@ -420,8 +425,8 @@ def _pull(starts, targets, wanted, create_graph, retain_graph):
             here[index] = [source, Tensor._whole(ct) if type(ct) is Part else ct]
             if here is pending:
                 heappush(queue, -index)
-        if cotangents is None and not retain_graph:
-            node.parents = node.args = node.kwargs = node.ans = args = ans = x = y = None
+        if n >= 0 and not retain_graph:
+            node.parents = node.args = node.ans = args = ans = x = y = None
         if not queue:
             return arrived
         node, g = pending.pop(-heappop(queue))

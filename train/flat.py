@@ -4,7 +4,7 @@ A numpy call takes 0.2 to 0.5 µs however small its arrays are, and a step of mo
 the small ones of a group get pieces of one flat array for their memory, and what is remembered of them too.
 """
 
-from itertools import accumulate, pairwise, repeat
+from itertools import accumulate, chain, pairwise, repeat
 from operator import attrgetter, getitem, is_, is_not
 from sys import getrefcount
 
@@ -71,9 +71,10 @@ class Flat:
             p._data = piece
         self.watched = [self.p, *self.pieces]
         self.state, self.counts = {}, []
-        self.dicts, self.keys, self.tensors, self.arrays = [], [], [], []  # what must still belong together
+        self.dicts, self.keys, self.tensors = [], [], []
         for key in states[0]:
             self._hold(key, [state[key] for state in states])
+        self.parts = list(self._parts(self.group))
 
     def _pieces(self, flat):
         return [flat[i:j].reshape(shape) for (i, j), shape in zip(self.cuts, self.shapes, strict=True)]
@@ -93,7 +94,17 @@ class Flat:
         self.dicts += self.states
         self.keys += [key] * len(tensors)
         self.tensors += tensors
-        self.arrays += arrays
+
+    def _parts(self, group):
+        """All that must still belong together: the parameters, their arrays and leaves, and what is remembered."""
+        return chain(
+            group,
+            map(_data, self.params),
+            map(_node, self.params),
+            map(self.memory.get, self.params),
+            map(getitem, self.dicts, self.keys),
+            map(_data, self.tensors),
+        )
 
     def fits(self, group, memory):
         """Whether all that was laid side by side is so still, all of it is to move, and nobody else looks at it.
@@ -105,14 +116,9 @@ class Flat:
                 list(map(getrefcount, self.watched)) == self.seen
                 and memory is self.memory
                 and len(group) == len(self.group)
-                and all(map(is_, group, self.group))
-                and all(map(is_, map(_data, self.params), self.pieces))
-                and all(map(is_, map(_node, self.params), self.leaves))
+                and all(map(is_, self._parts(group), self.parts))
                 and all(map(is_not, map(_grad, self.leaves), repeat(None)))
-                and all(map(is_, map(memory.get, self.params), self.states))
-                and all(map(is_, map(getitem, self.dicts, self.keys), self.tensors))
-                and all(map(is_, map(_data, self.tensors), self.arrays))
-                and all(len(set(flat.tolist())) == 1 for flat in self.counts)
+                and (not self.counts or all(len(set(flat.tolist())) == 1 for flat in self.counts))
             )
         except KeyError:  # something of what was remembered is gone
             return False
@@ -136,3 +142,4 @@ class Flat:
             for state, tensor in zip(self.states, tensors, strict=True):
                 state[key] = tensor
             self._hold(key, tensors)
+        self.parts = list(self._parts(self.group))

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..autograd import Tensor, Value, ops
-from ..autograd.graph import Leaf, Node, new, paths
+from ..autograd.graph import Call, Leaf, Node, new, paths
 from .data import replace
 from .flow import backward, pulled, quietly
 from .fold import LIMIT, fold
@@ -250,7 +250,7 @@ def _leaf(node):
 
 
 def _twin(node, twins):
-    twin = new(Node)
+    twin = new(Call)
     twin.index, twin.op, twin.kwargs, twin.shape, twin.dtype = node.index, node.op, node.kwargs, node.shape, np.float64
     twin.dtype = np.dtype(np.float64)
     twin.parents = _doubles(node.parents, twins)

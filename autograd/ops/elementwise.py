@@ -112,7 +112,7 @@ hypot = two(
 def _sigmoid(x):
     """1 / (1 + exp(-x)), elementwise, without overflow for any x."""
     e = np.exp(-np.abs(x))
-    return np.where(np.less(x, 0), e, 1) / (1 + e)
+    return np.maximum(e, np.greater_equal(x, 0)) / (1 + e)  # of two branches, without np.where: e is at most 1
 
 
 def _relu(x):

@@ -128,10 +128,11 @@ inner = op(
 
 def _linear(x, weight, bias):
     """x @ weight.T + bias, over the last axes of `x` and `weight`, (..., I) and (O, I), with `bias` (O,)."""
-    x, weight, bias = array_of(x), array_of(weight), array_of(bias)
+    if not type(x) is type(weight) is type(bias) is np.ndarray:
+        x, weight, bias = array_of(x), array_of(weight), array_of(bias)
     if x.ndim > 2:
         return np.reshape(_linear(_rows(x), weight, bias), (*x.shape[:-1], len(weight)))
-    if not x.ndim or weight.ndim != 2 or bias.shape != weight.shape[:1]:
+    if not x.ndim or weight.ndim != 2 or bias.ndim != 1 or len(bias) != len(weight):
         raise ValueError
     y = product(x, weight.T)
     if y.dtype is not bias.dtype:
