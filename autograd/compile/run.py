@@ -166,6 +166,20 @@ class Run:
 
     def _commit(self):
         """Puts arrays in the place of traced ones, wherever they outlive the run; returns the answer."""
+        answers, self.kinds = [], []
+        for x in self.out:
+            if isinstance(x, Tensor) and id(x) in self.tape.states:
+                self.kinds.append(("tensor", x))
+            elif isinstance(x, Tensor):
+                self.kinds.append(("made", self._var(DATA.__get__(x))))
+                x = wrap(np.array(values(DATA.__get__(x))))
+            elif type(x) is Traced:
+                self.kinds.append(("array", x.symbol))
+                x = x.value[()] if isinstance(x.value, np.ndarray) and not x.ndim else x.value
+            else:
+                self.kinds.append(("object", x))
+            answers.append(x)
+        self.out = None
         for tensor, before in self.tape.states.values():
             now = DATA.__get__(tensor)
             if type(now) is Traced:
@@ -175,20 +189,6 @@ class Run:
             now = GRAD.__get__(leaf)
             if now is not None and now is not before:
                 DATA.__set__(now, np.array(values(DATA.__get__(now))))
-        answers, self.kinds = [], []
-        for x in self.out:
-            if isinstance(x, Tensor) and id(x) in self.tape.states:
-                self.kinds.append(("tensor", x))
-            elif isinstance(x, Tensor):
-                self.kinds.append(("made", self._var(DATA.__get__(x))))
-                x = wrap(values(DATA.__get__(x)))
-            elif type(x) is Traced:
-                self.kinds.append(("array", x.symbol))
-                x = x.value[()] if isinstance(x.value, np.ndarray) and not x.ndim else x.value
-            else:
-                self.kinds.append(("object", x))
-            answers.append(x)
-        self.out = None
         for ref in self.tape.made:
             made = ref()
             if made is not None and type(DATA.__get__(made)) is Traced:

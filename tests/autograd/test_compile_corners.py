@@ -271,3 +271,50 @@ def test_singular_calls_now_and_then_do_not_end_compiling():
         np.testing.assert_allclose(fast(x).numpy(), f(x).numpy())
 
     assert not fast.runs_as_it_is
+
+
+@pytest.mark.parametrize("dtype", ["i4", "i8", "u1"])
+@pytest.mark.parametrize(
+    ("shape", "rows"), [((60, 32), (50,)), ((60, 32), (4, 10)), ((60, 8, 9), (30,)), ((60, 4), (3,))]
+)
+def test_rows_of_a_table(shape, rows, dtype):
+    """An embedding: rows read by an index that changes, repeated ones too; gradients added where they were read."""
+    rng = np.random.default_rng(0)
+    table = mt.tensor(rng.normal(size=shape), requires_grad=True)
+
+    def f(index, target):
+        table.grad = None
+        loss = ((mt.tanh(table[index]) - target) ** 2).sum() + (table * table).sum()
+        loss.backward()
+        return loss, table.grad
+
+    fast = mt.compile(f)
+    for _ in range(3):
+        index, target = rng.integers(0, shape[0], rows).astype(dtype), rng.normal(size=rows + shape[1:])
+        for a, b in zip(fast(index, target), f(index, target), strict=True):
+            np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("which", [lambda w: w.grad, lambda w: [w.grad, w.grad * 2], lambda w: {"g": w.grad.detach()}])
+def test_a_gradient_may_be_the_answer(which):
+    """It is that of the call, and the next call leaves it alone."""
+    w = mt.tensor([1.0, 2.0], requires_grad=True)
+
+    def f(x):
+        w.grad = None
+        (w * x).sum().backward()
+        return which(w)
+
+    fast = mt.compile(f)
+    xs = np.random.default_rng(0).normal(size=(4, 2))
+    answers = [fast(x) for x in xs]
+    for x, answer in zip(xs, answers, strict=True):
+        expected = f(x)
+        for a, e in zip(_arrays(answer), _arrays(expected), strict=True):
+            np.testing.assert_array_equal(a, e)
+
+
+def _arrays(tree):
+    if isinstance(tree, mt.Tensor):
+        return [tree.numpy()]
+    return [a for x in (tree.values() if isinstance(tree, dict) else tree) for a in _arrays(x)]
