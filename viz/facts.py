@@ -283,7 +283,7 @@ EACH = {  # one for every element of the answer, or so many
     "remainder": 1, "exp": 1, "exp2": 1, "expm1": 1, "log": 1, "log2": 1, "log10": 1, "log1p": 1, "logaddexp": 4,
     "sqrt": 1, "cbrt": 1, "sin": 1, "cos": 1, "tan": 1, "arcsin": 1, "arccos": 1, "arctan": 1, "arctan2": 1, "sinh": 1,
     "cosh": 1, "tanh": 1, "arcsinh": 1, "arccosh": 1, "arctanh": 1, "hypot": 4, "sigmoid": 4, "relu": 1, "abs": 1,
-    "fabs": 1, "maximum": 1, "minimum": 1, "where": 1, "log_softmax": 5,
+    "fabs": 1, "maximum": 1, "minimum": 1, "where": 1, "softmax": 5, "log_softmax": 5,
 }  # fmt: skip
 READ = {"sum": 1, "mean": 1, "cumsum": 1, "prod": 1, "max": 1, "min": 1, "add_at": 1, "norm": 2, "var": 4, "std": 4}
 CONTRACTIONS = {  # (shapes of the first arguments, shape of the answer) -> multiplications and additions

@@ -4,6 +4,8 @@ A rule is given a statement, and gives the statements to run instead, the last o
 Times are of one thread, arrays of 100 x 10 where nothing is said.
 """
 
+import math
+
 import numpy as np
 
 from .program import Statement, Var, readers
@@ -102,6 +104,35 @@ def add_by_flat_index(rewriter, s):
     return [*statements, _instead(s, "flat at", s.func, (s.args[0], index, *s.args[2:]))]
 
 
+# ----- x[rows], added to: by a flat index of every element, 1.1 instead of 6.1 ms for 1000 rows of 1000 -----
+
+FEW = 256  # elements that are added one by one in the time a flat index takes
+
+
+def add_rows_by_flat_index(rewriter, s):
+    if s.kind == "flat at" or s.func is not np.add:
+        return None
+    x, index, y = s.args
+    rows = index[0] if type(index) is tuple and len(index) == 1 else index
+    if type(rows) is not Var or rows.dtype.kind not in "iu" or type(y) is not Var or type(x) is not Var:
+        return None
+    if not rows.shape or len(x.shape) < 2 or y.shape != rows.shape + x.shape[1:] or math.prod(y.shape) < FEW:
+        return None
+    if x.made is not None and x.made.kind == "view":
+        return None
+    n, width = math.prod(rows.shape), math.prod(x.shape[1:])
+    columns = rewriter.constant(("columns", width), lambda: np.arange(width))
+    factor = rewriter.constant(("width", width), lambda: np.full((), width, np.intp))
+    wide = _like(s, "cast", np.copyto, (rows, np.dtype(np.intp)), rows.shape, np.dtype(np.intp))
+    column = _like(s, "view", np.reshape, (wide.out, (n, 1)), (n, 1), wide.out.dtype)
+    starts = _like(s, "ufunc", np.multiply, (column.out, factor), (n, 1), wide.out.dtype)
+    each = _like(s, "ufunc", np.add, (starts.out, columns), (n, width), wide.out.dtype)
+    flat = _like(s, "view", np.reshape, (each.out, (n * width,)), (n * width,), wide.out.dtype)
+    value = _like(s, "view", np.reshape, (y, (n * width,)), (n * width,), y.dtype)
+    made = [wide, column, starts, each, flat, value]
+    return [*made, _instead(s, "flat at", s.func, (x, flat.out, value.out))]
+
+
 # ----- zeros with something at an index, added to x: added into x there -----
 
 
@@ -156,6 +187,6 @@ def _uniform(x):
 
 RULES = {
     "call": [read_by_flat_index],
-    "at": [add_by_flat_index],
+    "at": [add_by_flat_index, add_rows_by_flat_index],
     "ufunc": [add_into, scalar_factor],
 }

@@ -7,6 +7,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from ..graph import Part
 from .elementwise import where
+from .numeric import add_at as at
 from .shape import array_of, reshape, transpose
 from .table import constant, op, stands_for
 
@@ -50,7 +51,7 @@ def _add_at(x, index, shape):
     if is_basic(index):
         out[index] = x
     else:
-        np.add.at(out, index, x)
+        (at if type(x) is np.ndarray else np.add.at)(out, index, x)
     return out
 
 

@@ -7,37 +7,62 @@ import math
 
 import numpy as np
 
-__all__ = ["add_rows", "add_up", "extreme", "product"]
+__all__ = ["add_at", "add_rows", "add_up", "extreme", "product"]
 
-LONGEST = 1 << 14, 128  # so many rows, or columns, are added up by a product
-ALL = {np.dtype(t): np.ones(LONGEST[0], t) for t in (np.float32, np.float64)}  # of BLAS's dtypes
+LONG = 1024  # so many rows, or columns, one product adds up; more are added up in blocks of as many
+VECTOR = 1 << 14  # elements of a vector from which blocks of 128 are faster than numpy's own sum
+ALL = {np.dtype(t): np.ones(LONG, t) for t in (np.float32, np.float64)}  # of BLAS's dtypes
 ONES = {dtype: {} for dtype in ALL}  # dtype -> {how many: so many ones, a piece of the array above}
+
+
+def _ones(dtype, n):
+    known = ONES[dtype]
+    ones = known.get(n)
+    if ones is None:
+        ones = known[n] = ALL[dtype][:n]
+    return ones
 
 
 def add_up(x, axis=None, keepdims=False):
     """np.sum. Over the rows or the columns of a matrix it is a product with ones: 0.4 instead of 2.1 µs at 100 x 64.
 
-    numpy too adds one row to the next. The elements of a row, or a vector, it adds in pairs where they are many, which
-    is more accurate; so a product is taken of short ones only.
+    numpy adds one row to the next, and loses a digit where there are ten thousand; here no more than 1024 follow each
+    other, and the sums of such blocks are added up again.
     """
     ndim = getattr(x, "ndim", 0)
-    if not ndim or (known := ONES.get(x.dtype)) is None:
+    if not ndim or x.dtype not in ONES:
         return np.add.reduce(x, axis, None, None, keepdims)
-    if ndim == 1:
-        n, long = len(x), LONGEST[1]
-    elif ndim == 2 and type(axis) is int and 0 <= axis <= 1:
-        n, long = x.shape[axis], LONGEST[axis]
+    if ndim == 2 and type(axis) is int and 0 <= axis <= 1:
+        n, long = x.shape[axis], LONG
+    elif ndim == 1 and axis is None and not keepdims:
+        n, long = len(x), 128
     else:
         return _add_up_stack(x, axis, keepdims)
-    if n > long or not x.flags.forc or (ndim == 1 and (axis is not None or keepdims)):
-        return np.add.reduce(x, axis, None, None, keepdims)  # what lies scattered would be copied for a product
-    ones = known.get(n)
-    if ones is None:
-        ones = known[n] = ALL[x.dtype][:n]
+    if not x.flags.forc:  # what lies scattered would be copied for a product
+        return np.add.reduce(x, axis, None, None, keepdims)
+    if n > long:
+        return _add_up_long(x, axis, keepdims)
+    ones = _ones(x.dtype, n)
     if axis:
         total = x.dot(ones)
         return total[:, None] if keepdims else total
     total = ones.dot(x) if type(x) is np.ndarray else np.dot(ones, x)
+    return total[None] if keepdims else total
+
+
+def _add_up_long(x, axis, keepdims):
+    """The sum over more than a product takes: of blocks, and what is left."""
+    if axis == 1 or not (x.flags.c_contiguous and x.size) or (axis is None and x.size < VECTOR):
+        return np.add.reduce(x, axis, None, None, keepdims)  # along a row numpy adds in pairs
+    n = LONG if axis == 0 else 128
+    cut = len(x) // n * n
+    blocks = x[:cut].reshape(-1, n, *x.shape[1:])
+    if axis == 0:
+        total = add_up(np.matmul(_ones(x.dtype, n), blocks), 0)
+    else:
+        total = np.add.reduce(blocks.dot(_ones(x.dtype, n)))
+    if cut < len(x):
+        total = total + add_up(x[cut:], axis)
     return total[None] if keepdims else total
 
 
@@ -51,7 +76,10 @@ def add_rows(x):
 
 
 def _add_up_stack(x, axis, keepdims):
-    """The sum over the first axes or the last one as that of a matrix, over others as numpy's."""
+    """The sum over all axes, the first ones or the last one as that of a vector or matrix, over others as numpy's."""
+    if axis is None and x.size >= VECTOR and x.flags.c_contiguous:
+        total = add_up(x.reshape(-1))
+        return total.reshape((1,) * x.ndim) if keepdims else total
     axes = axis if type(axis) is tuple else (axis,)
     if any(type(a) is not int for a in axes):
         return np.add.reduce(x, axis, None, None, keepdims)
@@ -84,3 +112,21 @@ def product(x, y):
     if type(x) is type(y) is np.ndarray and x.ndim == y.ndim == 2:
         return x.dot(y)
     return x @ y
+
+
+FEW = 256  # elements that are added one by one in the time a flat index takes
+
+
+def add_at(out, index, x):
+    """np.add.at; whole rows by a flat index, for which alone numpy is fast: 1.1, not 6.1 ms for 1000 rows of 1000."""
+    rows = index[0] if type(index) is tuple and len(index) == 1 else index
+    if type(rows) is not np.ndarray or rows.dtype.kind not in "iu" or out.ndim < 2 or x.size < FEW:
+        return np.add.at(out, index, x)
+    if x.shape != rows.shape + out.shape[1:] or not out.flags.c_contiguous:
+        return np.add.at(out, index, x)
+    width = math.prod(out.shape[1:])  # a negative row makes a negative flat index
+    flat = np.multiply(rows.reshape(-1, 1), width, dtype=np.intp, casting="unsafe") + np.arange(width)
+    try:
+        np.add.at(out.reshape(-1), flat.reshape(-1), x.reshape(-1))
+    except IndexError:  # told of the row
+        np.add.at(out, index, x)

@@ -220,10 +220,11 @@ def logsumexp(x, axis=None, keepdims=False):
     return total if keepdims else reshape(total, _reduced(np.shape(x), axis))
 
 
-def softmax(x, axis=-1):
-    """exp(x) / sum(exp(x)) over `axis`, without overflow."""
-    e = exp(x - _peak(x, axis, "softmax"))
-    return e / sum(e, axis, True)
+def _softmax(x, axis=-1):
+    """exp(x) / sum(exp(x)) over `axis`; the largest x is taken out of both, so nothing overflows."""
+    x = array_of(x)
+    e = np.exp(x - extreme(np.maximum, x, axis, True))
+    return e / add_up(e, axis, True)
 
 
 def _log_softmax(x, axis=-1):
@@ -233,23 +234,30 @@ def _log_softmax(x, axis=-1):
     return z - np.log(add_up(np.exp(z), axis, True))
 
 
-def _log_softmax_rule(g, ans, x, axis=-1):
-    total = add_up(getattr(ans, "_data", ans).ravel())
-    if total != total:  # a nan is among them
-        ans = _answered(g, ans, axis)
-    return g - np.exp(ans) * sum(g, axis, True)
-
-
 def _answered(g, ans, axis):
     """`ans` with 0 in rows that have no answer, their largest x being infinite, where none is asked for."""
     raw, raw_g = (getattr(v, "_data", v) for v in (ans, g))
+    total = add_up(raw.ravel())
+    if total == total:  # no nan is among them
+        return ans
     unused = np.isnan(raw) & (np.add.reduce(np.abs(raw_g), axis, None, None, True) == 0)
     return where(unused, 0, ans)
 
 
+def _softmax_rule(g, ans, x, axis=-1):
+    ans = _answered(g, ans, axis)
+    return ans * (g - sum(g * ans, axis, True))
+
+
+softmax = op(
+    _softmax,
+    _softmax_rule,
+    name="softmax",
+    arity="options",
+)
 log_softmax = op(
     _log_softmax,
-    _log_softmax_rule,
+    lambda g, ans, x, axis=-1: g - np.exp(_answered(g, ans, axis)) * sum(g, axis, True),
     name="log_softmax",
     arity="options",
 )

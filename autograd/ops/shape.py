@@ -1,5 +1,6 @@
 """Operations that move elements and compute nothing: every rule is the operation's inverse, or its transpose."""
 
+import operator
 from itertools import pairwise
 
 import numpy as np
@@ -289,7 +290,14 @@ def repeat(x, repeats, axis=None):
     n = x.shape[axis]
     if np.size(repeats) not in (1, n):
         raise ValueError(f"repeat: {np.size(repeats)} repeats for {n} elements along axis {axis}; give 1 or {n}")
-    return x[(*(slice(None),) * axis, np.repeat(np.arange(n), repeats))]
+    if type(x) is np.ndarray:
+        return np.repeat(x, repeats, axis)
+    if np.size(repeats) != 1:
+        return x[(*(slice(None),) * axis, np.repeat(np.arange(n), repeats))]
+    times = operator.index(np.asarray(repeats).item())
+    before, after = x.shape[:axis], x.shape[axis + 1 :]
+    rows = broadcast_to(expand_dims(x, axis + 1), (*before, n, times, *after))
+    return reshape(rows, (*before, n * times, *after))
 
 
 def tile(x, reps):

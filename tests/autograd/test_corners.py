@@ -191,7 +191,7 @@ def test_singular_and_used():
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 @pytest.mark.parametrize("row", [[-np.inf, -np.inf], [np.inf, 0.0]])
 def test_rows_without_a_softmax_pass_nothing_back_where_unused(row):
-    """A row whose largest element is infinite has no log_softmax; where that is not used, its gradients are 0."""
+    """A row whose largest element is infinite has no softmax; where that is not used, its gradients are 0."""
     x = mt.tensor([[0.0, 1.0], row], requires_grad=True)
     mt.where(np.array([[True], [False]]), mt.log_softmax(x, 1), 0.0).sum().backward(create_graph=True)
     p = np.exp([0, 1]) / np.exp([0, 1]).sum()
@@ -200,6 +200,9 @@ def test_rows_without_a_softmax_pass_nothing_back_where_unused(row):
     second = mt.grad(lambda x: mt.grad(lambda x: mt.where(MASK, mt.log_softmax(x, 1), 0.0).sum())(x)[0, 0])
     found = second(np.array([[0.0, 1.0], row]))
     np.testing.assert_allclose(found, [[-2 * p[0] * p[1], 2 * p[0] * p[1]], [0, 0]], atol=1e-15)
+
+    slope = mt.grad(lambda x: mt.where(MASK, mt.softmax(x, 1), 0.0)[0, 0])(np.array([[0.0, 1.0], row]))
+    np.testing.assert_allclose(slope, [[p[0] * p[1], -p[0] * p[1]], [0, 0]], atol=1e-15)
 
 
 # ----- no overflow, no loss -----
@@ -270,6 +273,28 @@ def test_power_of_zero():
             f = lambda x, exponent=exponent: x**exponent
             assert gradient(f, x).tolist() == slope
             assert second(f, x).tolist() == bend
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning", "ignore:overflow:RuntimeWarning")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("y", [1, 3, 4, 5, -2, -3, 3.0])
+def test_whole_powers_are_those_of_numpy(y, dtype):
+    """Products in their place agree to a few units in the last place, and at 0, -0, infinities and nan."""
+    x = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-30, -3e30, *np.linspace(-3, 3, 101)], dtype)
+    answer = mt.power(mt.tensor(x), y)
+
+    assert answer.dtype == dtype
+    np.testing.assert_allclose(answer.numpy(), x**y, rtol=4 * np.finfo(dtype).eps, atol=np.finfo(dtype).tiny)
+    np.testing.assert_array_equal(np.signbit(answer.numpy()), np.signbit(x**y))
+
+
+def test_whole_powers_are_polynomials():
+    """x**3 and its derivatives, at 0 and below, to third order."""
+    x = np.array([-2.0, 0.0, 0.5])
+    f = lambda x: (x**3).sum()
+    for expected in (3 * x**2, 6 * x, np.full(3, 6.0), np.zeros(3)):
+        np.testing.assert_allclose(mt.grad(f)(x), expected)
+        f = lambda x, f=f: mt.grad(f)(x).sum()
 
 
 def test_power_by_its_exponent():
