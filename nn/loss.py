@@ -73,10 +73,9 @@ def _classes(target, k):
 def mse_loss(x, target, reduction="mean"):
     """(x - target)², of equal shapes, reduced by "mean" or "sum" over all elements, or "none"."""
     reduce = _reduction("mse_loss", reduction)
-    if np.shape(x) != np.shape(target):
-        raise ValueError(
-            f"mse_loss: the input has shape {np.shape(x)}, the target {np.shape(target)}; reshape one to the other's"
-        )
+    shape, wanted = array_of(x).shape, array_of(target).shape
+    if shape != wanted:
+        raise ValueError(f"mse_loss: the input has shape {shape}, the target {wanted}; reshape one to the other's")
     return reduce(square(x - in_dtype_of(target, x)))
 
 

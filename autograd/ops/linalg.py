@@ -187,11 +187,12 @@ def _matrix(x, rows, columns):
 
 def dot(x, y):
     """The product of numbers, vectors or matrices; of stacks, over the last axis of `x` and last but one of `y`."""
-    if not (np.ndim(x) and np.ndim(y)):
+    x, y = array_of(x), array_of(y)
+    if not (x.ndim and y.ndim):
         return multiply(x, y)
-    if np.ndim(x) <= 2 and np.ndim(y) <= 2:
+    if x.ndim <= 2 and y.ndim <= 2:
         return matmul(x, y)
-    return tensordot(x, y, (-1, -2 if np.ndim(y) > 1 else -1))
+    return tensordot(x, y, (-1, -2 if y.ndim > 1 else -1))
 
 
 def outer(x, y):
@@ -281,7 +282,7 @@ def einsum(subscripts, *operands, optimize=True):
     """
     if not isinstance(subscripts, str):
         raise TypeError("einsum: write the subscripts as a string first, 'ij,jk->ik'")
-    inputs, output = _explicit(subscripts, [np.shape(x) for x in operands])
+    inputs, output = _explicit(subscripts, [array_of(x).shape for x in operands])
     return _contract(f"{','.join(inputs)}->{output}", *operands)
 
 

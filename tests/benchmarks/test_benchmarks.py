@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import contenders, report, runner, workloads
+from benchmarks import contenders, operations, report, runner, workloads
 
 ROOT = Path(__file__).parents[2]
 KINDS = {w.kind: w for w in workloads.WORKLOADS}
@@ -132,3 +132,11 @@ def test_the_command_from_the_root(tmp_path):
     assert {"numpy", "eager"} <= set(found["contenders"])
     assert "without micrograd" in run.stderr
     assert "autograd" in found["contenders"] or "autograd is not installed" in found["skipped"]["autograd"]
+
+
+def test_every_operation_runs_and_agrees():
+    """One row an operation, gradients beside PyTorch's where that is installed."""
+    rows = operations.table(6, 1)
+
+    assert len(rows) == len(operations.ROWS)
+    assert {row.split(" | ")[0][2:] for row in rows} == {name for name, *_ in operations.ROWS}
