@@ -33,14 +33,14 @@ def add_up(x, axis=None, keepdims=False):
     if not ndim or x.dtype not in ONES:
         return np.add.reduce(x, axis, None, None, keepdims)
     if ndim == 2 and type(axis) is int and 0 <= axis <= 1:
-        n, long = x.shape[axis], LONG
+        n = x.shape[axis]
     elif ndim == 1 and axis is None and not keepdims:
-        n, long = len(x), 128
+        n = len(x)
     else:
         return _add_up_stack(x, axis, keepdims)
     if not x.flags.forc:  # what lies scattered would be copied for a product
         return np.add.reduce(x, axis, None, None, keepdims)
-    if n > long:
+    if n > LONG:
         return _add_up_long(x, axis, keepdims)
     ones = _ones(x.dtype, n)
     if axis:
