@@ -117,7 +117,7 @@ class Optimizer:
         """Moves every parameter that has a gradient."""
         where = users_line()
         for i, group in enumerate(self.param_groups):
-            options, params = live(group, "lr"), group["params"]
+            options, params = self._now(group), group["params"]
             flat = self._flat(i, params) if type(self) in ELEMENTWISE and mode.tape is None else None
             if flat is not None:
                 flat.move(self._move, options, where)
@@ -132,6 +132,10 @@ class Optimizer:
                 data = p._writable(where)
                 t = np.empty_like(data)  # kept from step to step, it would add to the peak of the backward pass
                 self._move(data, leaf.grad._data, state, t, options)
+
+    def _now(self, group):
+        """The options of a group in this step."""
+        return live(group, "lr")
 
     def _flat(self, i, params):
         """The small parameters of group number `i` as one, or None. (A compiled step does so itself.)"""
@@ -283,20 +287,35 @@ class Adam(Optimizer):
             g = self._decay(p, g, o)
         if not state:
             state.update(step=wrap(np.zeros(())), exp_avg=wrap(np.zeros_like(p)), exp_avg_sq=wrap(np.zeros_like(p)))
-        n, m, v = state["step"]._data, state["exp_avg"]._data, state["exp_avg_sq"]._data
-        n += 1
+        m, v = state["exp_avg"]._data, state["exp_avg_sq"]._data
+        eps, rate = self._corrected(state["step"]._data, p.dtype, o)
         m *= b1
         m += np.multiply(g, 1 - b1, out=t)
         v *= b2
         np.multiply(g, g, out=t)
         t *= 1 - b2
         v += t
-        root = np.sqrt(1 - b2**n).astype(p.dtype)  # v's correction, taken out of the square root and of eps
         np.sqrt(v, out=t)
-        t += o["eps"] * root
+        t += eps
         np.divide(m, t, out=t)
-        t *= o["lr"] * root / (1 - b1**n).astype(p.dtype)
+        t *= rate
         p -= t
+
+    def _now(self, group):
+        return {**super()._now(group), "corrected": []}  # what parameters with equally many steps have in common
+
+    def _corrected(self, n, dtype, o):
+        """Counts a step in `n`; gives eps and lr with the corrections of m and v, that of v taken out of the root."""
+        for before, of, found in o["corrected"]:
+            if of == dtype and before == n:
+                n += 1
+                return found
+        before, (b1, b2) = n.copy(), o["betas"]
+        n += 1
+        root = np.sqrt(1 - b2**n).astype(dtype)
+        found = o["eps"] * root, o["lr"] * root / (1 - b1**n).astype(dtype)
+        o["corrected"].append((before, dtype, found))
+        return found
 
 
 class AdamW(Adam):

@@ -103,8 +103,8 @@ class Plan:
         self.becomes = {var: source for source, var in program.commits if source in set(self.changed.values())}
         if len(self.becomes) < sum(source.kind == "tensor" for source, _ in program.commits):
             return  # one value for two states, or one that was not read before
-        alike = {}
-        for part in _components(self.tail):
+        alike, numbers = {}, _of_numbers_alone(self.tail)
+        for part in _components([s for s in self.tail if s.out not in numbers]):
             form, slots = self._form(part)
             if form is not None:
                 alike.setdefault(form, []).append((part, slots))
@@ -115,13 +115,13 @@ class Plan:
     def _form(self, part):
         """(what the statements of a part do, the arrays they read); (None, None) where it cannot be merged.
 
-        Parts of the same form differ in their arrays and shapes alone.
+        Parts of the same form differ in their arrays and shapes alone; what is of shape () they have in common.
         """
         shape, made, slots, form = part[0].out.shape, {}, [], []
         for s in part:
             args = []
             for x in s.args:
-                if type(x) is not Var or x.number:
+                if type(x) is not Var or x.number or (not x.shape and shape):
                     args.append((type(x), id(x) if type(x) is Var else x))
                 elif x in made:
                     args.append(("made", made[x]))
@@ -460,6 +460,15 @@ def _copies(func, args):
 
 def _filled(args, x, array):
     return tuple(array if y is x else y for y in args)
+
+
+def _of_numbers_alone(statements):
+    """The values of shape () that are computed from others of shape () alone: what many updates may share."""
+    found = set()
+    for s in statements:
+        if not s.out.shape and all(not x.shape for x in s.reads()):
+            found.add(s.out)
+    return found
 
 
 def _components(statements):

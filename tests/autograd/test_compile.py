@@ -732,6 +732,39 @@ def test_source():
     assert len(re.findall("np.subtract.flat", step.source)) == 1
 
 
+@pytest.mark.parametrize("optimizer", [train.optim.Adam, train.optim.AdamW])
+def test_updates_of_adam_are_one(optimizer):
+    """Parameters with equally many steps move as one array, with one correction."""
+    _, _, step = pair(optimizer=optimizer)
+    for _ in range(3):
+        step(X, Y)
+
+    assert len(re.findall("np.subtract.flat", step.source)) == 1
+    assert len(re.findall("np.power", step.source)) == 2
+
+
+def test_adam_after_a_pause():
+    """Parameters that stood still in some steps have corrections of their own, also where they did before."""
+
+    def make():
+        w, b = (mt.tensor(np.ones(3), requires_grad=True) for _ in range(2))
+        optimizer = train.optim.Adam([w, b], lr=0.1)
+
+        def step(x, both):
+            optimizer.zero_grad()
+            (w * x + (b * x if both else 0)).sum().backward()
+            optimizer.step()
+            return w.detach(), b.detach()
+
+        return step
+
+    plain, compiled = make(), mt.compile(make())
+    for k in range(12):
+        x = np.random.default_rng(k).normal(size=3)
+        for a, b in zip(plain(x, k not in (4, 5)), compiled(x, k not in (4, 5)), strict=True):
+            np.testing.assert_allclose(b.numpy(), a.numpy(), rtol=1e-12)
+
+
 def test_report():
     """The report counts calls, bytes and buffers before and after."""
     _, _, step = pair(lr=0.1, momentum=0.9)
