@@ -60,7 +60,8 @@ class _Call:
         given = [x for x in flatten(self.args)[0] if _has_node(x)]
         captured = self._captured(y._node)
         shapes = [wrap(np.broadcast_to(np.zeros((), node.dtype), node.shape), node) for node in captured]
-        return _rerun([*given, *shapes], y._data, self, k, captured)
+        data = y._data if y._data.base is None and all(y._data is not x._data for x in given) else y._data.copy()
+        return _rerun([*given, *shapes], data, self, k, captured)  # no view of a parameter, which may change
 
     def _captured(self, root):
         """The nodes from before the run that an answer was computed from, without the arguments."""
@@ -79,7 +80,8 @@ class _Call:
     def pull(self, g, y, k, captured):
         """The cotangents of the arguments and of what `f` closes over, from that of answer number k: by another run."""
         record = isinstance(g, Tensor)
-        again = flatten(self.run())[0][k]
+        with Tensor._quiet():  # what it warns of, it has warned of in the first run
+            again = flatten(self.run())[0][k]
         if again.shape != y.shape or ((again._data != y) & (y == y)).any():  # nan is the same as nan
             raise RuntimeError(
                 f"checkpoint: {_name(self.f)} gave another answer when it was run again; draw random numbers outside "

@@ -103,7 +103,7 @@ _PLAIN_ERRORS = (IndexError, ValueError, TypeError, ZeroDivisionError, OverflowE
 
 def _show(a):
     shape = getattr(a, "shape", None)
-    if shape is not None:
+    if isinstance(shape, tuple):
         return f"{shape} {getattr(a, 'dtype', '')}".rstrip()
     if isinstance(a, (list, tuple)) and any(hasattr(x, "shape") for x in a):
         return "[" + ", ".join(map(_show, a)) + "]"
@@ -301,7 +301,7 @@ def _ternary(op):
 _NO_TENSORS = {int, bool, slice, type(None), type(...)}
 
 
-def _first(op):
+def _with_options(op):
     """For one array, named `x`, and options after it that are no Tensors: `sum(x, axis)`, `x[index]`."""
     f, general = op.f, _general(op)
 
@@ -344,6 +344,8 @@ def _over_axis(op):
         return op.fail(error, (x, axis, keepdims) if keepdims else (x, axis), {})
 
     def apply(x, axis=None, keepdims=False):
+        if keepdims and keepdims not in (True, False):  # numpy's third argument is dtype
+            raise TypeError(f"{op.name}: keepdims is {keepdims!r}; give True or False, and convert with astype")
         if not isinstance(x, Tensor):
             if _holds_tensor(x):
                 return general(x, axis, keepdims)

@@ -2,10 +2,12 @@
 
 Nodes carry the tick of one clock at which they were made. An operation is always younger than its arguments, so
 visiting the youngest pending node first is a topological order: no recursion, no sort, no marks on the graph.
-This file knows no numpy function and no Tensor method beyond `shape`, `dtype`, `sum`, `reshape` and `astype`.
+This file knows no numpy function. What depends on the carrier it asks of the static methods of Tensor (`_strictly`,
+`_singular`, `_accumulate`, ...).
 """
 
 import functools
+import inspect
 import itertools
 import math
 import sys
@@ -59,6 +61,12 @@ class _set_mode:
             off.pop()
 
     def __call__(self, f):
+        if inspect.isgeneratorfunction(f):
+            raise TypeError(
+                f"no_grad, enable_grad: {f.__name__} is a generator, which runs when its values are asked for, outside "
+                "the mode; put the block inside it, around what is computed between two yields"
+            )
+
         @functools.wraps(f)
         def in_mode(*args, **kwargs):
             with self:

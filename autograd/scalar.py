@@ -200,7 +200,7 @@ UNARY = {
     "cos": (ops.cos, math.cos),
     "tanh": (ops.tanh, math.tanh),
     "sigmoid": (ops.sigmoid, _sigmoid),
-    "relu": (ops.relu, lambda x: x if x > 0 else 0.0),
+    "relu": (ops.relu, lambda x: 0.0 if x <= 0 else x),
 }
 BINARY = {
     "add": (ops.add, operator.add),

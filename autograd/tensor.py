@@ -41,6 +41,7 @@ class Tensor:
     """
 
     __slots__ = ("__weakref__", "_data", "_leaf", "_node")  # _leaf only where gradients arrive
+    _trained = False  # whether it is a parameter
 
     def __init__(self, data, dtype=None, requires_grad=False):
         try:
@@ -57,6 +58,14 @@ class Tensor:
 
     _coerce = staticmethod(np.asarray)
     _copied = staticmethod(np.array)
+
+    @staticmethod
+    def _owned(g, seen):
+        """A gradient in memory of its own: rules may pass on a view, or one array for two arguments."""
+        if not isinstance(g, np.ndarray) or g.base is not None or id(g) in seen:
+            return np.array(getattr(g, "_data", g))
+        seen.add(id(g))
+        return g
 
     @staticmethod
     @np.errstate(divide="raise", invalid="raise", over="raise")  # as a decorator it takes half the time of a block
@@ -100,6 +109,8 @@ class Tensor:
         """
         with np.errstate(all="ignore"):
             ct = rule(g, ans, *args, **(node.kwargs or {}))
+            if isinstance(ct, (list, tuple)):  # of a sequence: its rule has looked at what it gives, if it is ours
+                return ct
             raw_g, raw = (getattr(v, "_data", v) for v in (g, ct))
             if np.shape(raw_g) == np.shape(raw):
                 unused = np.isnan(raw) & (raw_g == 0)
@@ -118,8 +129,9 @@ class Tensor:
     def data(self):
         """The array itself, to be read; `numpy()` gives a view that cannot be written to.
 
-        Assign to it, `p.data = array` or `p.data -= step`, to give a leaf another value: backward notices that. It
-        cannot notice what is written into the array, `p.data[i] = v`; write `p[i] = v` under no_grad.
+        Assign to it, `p.data = array` or `p.data -= step`, to give a leaf that requires grad another value: backward
+        notices that. It cannot notice what is written into the array, `p.data[i] = v`; write `p[i] = v` under no_grad.
+        Nor what is done to the array of another tensor: write `b.data = b.data - step` there.
         """
         data = self._data
         return np.asarray(data) if isinstance(data, np.generic) else data
@@ -284,7 +296,7 @@ class Tensor:
         with _accumulating:
             for leaf, g in arrived.values():
                 if not create_graph:
-                    g = wrap(_own(g, seen))
+                    g = wrap(Tensor._owned(g, seen))
                 if leaf.grad is not None:
                     with graph._set_mode(create_graph):
                         g = leaf.grad + g
@@ -309,7 +321,9 @@ class Tensor:
         if raw.dtype != self.dtype:
             raw = raw.astype(self.dtype)
             gradient = gradient.astype(self.dtype) if isinstance(gradient, Tensor) else raw
-        return (gradient if isinstance(gradient, Tensor) else wrap(raw)) if create_graph else raw
+        if not create_graph:
+            return raw
+        return gradient if isinstance(gradient, Tensor) else wrap(self._copied(raw))  # it is recorded
 
     def detach(self):
         """The same value without its history."""
@@ -325,21 +339,34 @@ class Tensor:
                 self._data[index] = value._data if isinstance(value, Tensor) else value
             except (IndexError, ValueError, TypeError) as error:
                 ops.setitem.op.fail(error, (self, index, value), {})
-            self._node.mark_changed()
+            self._changed()
         else:
             changed = ops.setitem(self, index, value)
             self._data, self._node = changed._data, changed._node
 
     def _changes_in_place(self):
-        return not mode.enabled and self._node is not None and self._node.op is None
+        """Under no_grad, leaves that require grad, or did; and parameters, frozen or not."""
+        if mode.enabled:
+            return False
+        if self._node is None:
+            return self._trained or getattr(self, "_leaf", None) is not None
+        return self._node.op is None
 
     def _own_memory(self):
         """Makes sure nobody else sees this leaf's memory: a detached tensor, a view or a recorded value keeps its own.
 
-        Two references mean nobody: the slot, and getrefcount's own argument. A numpy scalar becomes an array.
+        Three references mean nobody: the slot, the variable here and getrefcount's own argument. A numpy scalar becomes
+        an array.
         """
-        if self._data.base is not None or sys.getrefcount(self._data) > 2 or not isinstance(self._data, np.ndarray):
-            self._data = np.array(self._data)
+        data = self._data
+        alone = isinstance(data, np.ndarray) and data.base is None and sys.getrefcount(data) <= 3  # `data` is the third
+        if not (alone and data.flags.writeable):
+            self._data = np.array(data)
+
+    def _changed(self):
+        leaf = getattr(self, "_leaf", None)
+        if leaf is not None:
+            leaf.mark_changed()
 
     def _writable(self, where=None):
         """The array of this leaf for the caller to change in place now: nobody else's memory, the change noted."""
@@ -357,7 +384,7 @@ class Tensor:
             ufunc(self._data, other, out=self._data, casting="same_kind")
         except (ValueError, TypeError) as error:
             ops.UFUNCS[ufunc].op.fail(error, (self, other), {})
-        self._node.mark_changed()
+        self._changed()
         return self
 
     # fmt: off
@@ -447,7 +474,13 @@ class Tensor:
         op = ops.FUNCTIONS.get(func)
         if op is None:
             raise TypeError(_unsupported(f"{func.__module__.removeprefix('numpy')}.{func.__name__}".lstrip(".")))
-        return op(*args, **kwargs)
+        try:
+            return op(*args, **kwargs)
+        except TypeError as error:
+            called = getattr(op, "__name__", "") + "()"
+            if not str(error).startswith(called):
+                raise
+            raise TypeError(f"numpy.{func.__name__} of a tensor:{str(error).removeprefix(called)}") from None
 
 
 @functools.lru_cache(maxsize=16)
@@ -486,9 +519,10 @@ def _away_from(unused, rule, g, ans, args, kwargs):
 
 
 def _unpickled(cls, data, requires_grad, grad):
-    copy = cls(data, requires_grad=requires_grad)
+    copy = cls(data, requires_grad=requires_grad or grad is not None)  # a frozen one may still hold its gradient
     if grad is not None:
         copy.grad = np.array(getattr(grad, "_data", grad))
+        copy.requires_grad = requires_grad
     return copy
 
 
@@ -501,7 +535,7 @@ def _on_data(f):
     return call
 
 
-def _like(f):
+def _wrapped(f):
     return lambda x, *args, **kwargs: wrap(f(x._data, *args, **kwargs))
 
 
@@ -509,7 +543,7 @@ for _f in (np.shape, np.ndim, np.size, np.result_type, np.allclose, np.array_equ
            np.shares_memory, np.may_share_memory):  # fmt: skip
     ops.FUNCTIONS[_f] = _on_data(_f)
 for _f in (np.zeros_like, np.ones_like, np.full_like, np.empty_like):
-    ops.FUNCTIONS[_f] = _like(_f)
+    ops.FUNCTIONS[_f] = _wrapped(_f)
 
 
 def _unsupported(name):
@@ -533,11 +567,3 @@ def _plain_index(index):
     if type(index) is tuple:
         return tuple(i._data if isinstance(i, Tensor) else i for i in index)
     return index
-
-
-def _own(g, seen):
-    """A gradient in memory of its own: rules may pass on a view, or one array for two arguments."""
-    if not isinstance(g, np.ndarray) or g.base is not None or id(g) in seen:
-        return np.array(getattr(g, "_data", g))
-    seen.add(id(g))
-    return g

@@ -26,7 +26,7 @@ def vjp(f, *xs):
     (array([ 2., 40.]),)
     """
     trace = Trace("vjp", f, xs, range(len(xs)))
-    return trace.answer(), lambda g: trace.give(trace.pullback(g))
+    return trace.answer(copy=True), lambda g: trace.give(trace.pullback(g), g)
 
 
 def value_and_grad(f, argnums=0):
@@ -46,7 +46,7 @@ def value_and_grad(f, argnums=0):
                 "reduce it with .sum() or .mean(), or use jacobian or vjp"
             )
         answer, one = trace.answer(), np.ones(y.shape, y.dtype)
-        gradients = trace.give(trace.pullback(one, last=True))
+        gradients = trace.give(trace.pullback(one, last=True), one)
         return answer, gradients if isinstance(argnums, (tuple, list)) else gradients[0]
 
     return value_and_gradient
@@ -89,7 +89,7 @@ def jvp(f, xs, vs):
     any_cotangent = tree_map(lambda y: np.ones(y.shape, y.dtype), trace.y)  # the pullback is linear: its value is free
     transposed = Trace("jvp", lambda g: trace.pullback(g, record=True), (any_cotangent,), (0,))
     (tangent,) = transposed.pullback(tuple(vs), record=trace.alive or _has_history(flatten(vs)[0]))
-    return trace.answer(), trace.give(tangent)
+    return trace.answer(), trace.give(tangent, vs)
 
 
 def jacobian(f, argnums=0):
@@ -124,7 +124,7 @@ def _block(trace, answers, k, rebuild):
     if not rows:  # an empty answer has an empty Jacobian
         return tuple(tree_map(lambda node: np.zeros(shape + node.shape, node.dtype), x) for x in trace.inputs)
     columns = [ops.stack(column).reshape(shape + column[0].shape) for column in zip(*rows, strict=True)]
-    return trace.give(put_together(columns))
+    return trace.give(put_together(columns), ())
 
 
 def hessian(f, argnums=0):
@@ -140,7 +140,7 @@ def hvp(f, x, v):
     array([ 6., 12.])
     """
     trace = Trace("hvp", grad(f), (x,), (0,), others=v, copy=False)
-    return trace.give(trace.pullback(v, last=True))[0]
+    return trace.give(trace.pullback(v, last=True), v)[0]
 
 
 def vmap(f, in_axes=0, out_axes=0):
@@ -248,15 +248,22 @@ class Trace:
                 totals[node.index] = wrap(np.zeros(node.shape, node.dtype))
         return tuple(tree_map(lambda node: totals[node.index], nodes) for nodes in self.inputs)
 
-    def answer(self):
-        """The answer, as the caller deals in it."""
-        return self.give(self.y if self.alive else tree_map(Tensor.detach, self.y))
+    def answer(self, copy=False):
+        """The answer, as the caller deals in it; copy: pullbacks will read it, and he may change his."""
+        y = self.y if self.alive else tree_map(Tensor.detach, self.y)
+        of = Tensor._copied if copy else lambda data: data
+        return self._plainly(y, lambda data: of(data)[()])
 
-    def give(self, tree):
-        """`tree` of Tensors as the caller deals in it: arrays for arrays, unless a gradient can flow to them."""
+    def give(self, tree, cotangents):
+        """The derivatives `tree` as the caller deals in them; each array in memory of its own, he may change it."""
+        seen = {id(getattr(g, "_data", g)) for g in flatten(cotangents)[0]}
+        return self._plainly(tree, lambda data: Tensor._owned(data, seen)[()])
+
+    def _plainly(self, tree, of):
+        """`tree` of Tensors: arrays, `of` theirs, for arrays, unless a gradient can flow to them."""
         if not self.plain:
             return tree
-        return tree_map(lambda x: x if x._node is not None else x._data[()], tree)
+        return tree_map(lambda x: x if x._node is not None else of(x._data), tree)
 
     def _as_tensor(self, y):
         if isinstance(y, Tensor):
@@ -267,7 +274,7 @@ class Trace:
         return wrap(data)
 
 
-_boundary = engine.build(Op(lambda x: x, name="input"), engine._unary)
+_boundary = engine.build(Op(lambda x: x, name="input", view=lambda args: True), engine._unary)
 defvjp(_boundary, lambda g, ans, x: g)
 
 

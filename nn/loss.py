@@ -61,6 +61,8 @@ def _classes(target, k):
             f"cross_entropy: classes of dtype {target.dtype}, shape {target.shape}; give integers, as by astype(int), "
             "or probabilities of the logits' shape"
         )
+    if not target.dtype.isnative:
+        target = target.astype(target.dtype.newbyteorder("="))
     unsigned = target.view(UNSIGNED[target.itemsize])  # negative ones are large there
     if target.size and np.maximum.reduce(unsigned) >= k:
         raise ValueError(

@@ -35,6 +35,8 @@ class MLP(Sequential):
     ):
         if not (isinstance(activation, type) and issubclass(activation, Module)):
             raise TypeError(f"MLP: the activation is {activation!r}; give a class of layers, such as nn.Tanh")
+        if not hasattr(hiddens, "__iter__"):
+            raise TypeError(f"MLP: hiddens is {hiddens!r}; give the widths of the hidden layers, as in [{hiddens!r}]")
         rng = init.generator(rng)
         layers = []
         for i, o in pairwise((in_features, *hiddens)):

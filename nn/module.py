@@ -17,6 +17,7 @@ class Parameter(Tensor):
     """A Tensor that its module trains. What is computed from it is a plain Tensor."""
 
     __slots__ = ()
+    _trained = True
 
     def __init__(self, data, dtype=None, requires_grad=True):
         super().__init__(data, dtype, requires_grad)

@@ -51,6 +51,8 @@ class Flat:
         states = [memory.setdefault(p, {}) for p in small]
         if len(small) < 2 or any(state.keys() != states[0].keys() for state in states):
             return None
+        if any(t.shape not in ((), p.shape) for p, state in zip(small, states, strict=True) for t in state.values()):
+            return None
         counts = [[t.item() for t in state.values() if not t.shape] for state in states]
         if any(count != counts[0] for count in counts):
             return None

@@ -91,7 +91,8 @@ class Optimizer:
     stays where it is, and so does one whose `requires_grad` was taken away.
     """
 
-    __slots__ = ("__dict__", "__weakref__", "_flats")  # _flats, {number of a group: Flat}, is made where it is missing
+    __slots__ = ("__dict__", "__weakref__", "_flats")  # {number of a group: Flat}, made where it is missing; in a slot,
+    # so that `__dict__`, which is what is copied and pickled, does not hold it
 
     def __init__(self, params, **options):
         groups = _grouped(type(self).__name__, params, options)
@@ -123,7 +124,7 @@ class Optimizer:
                 flat.move(self._move, options, where)
                 params = flat.rest
             for p in params:
-                leaf = p._node
+                leaf = self._leaf(p)
                 if leaf is None or leaf.grad is None:
                     continue
                 state = self.state.get(p)
@@ -132,6 +133,16 @@ class Optimizer:
                 data = p._writable(where)
                 t = np.empty_like(data)  # kept from step to step, it would add to the peak of the backward pass
                 self._move(data, leaf.grad._data, state, t, options)
+
+    def _leaf(self, p):
+        """Where the gradient of a parameter is, None if it is frozen."""
+        leaf = p._node
+        if leaf is not None and leaf.op is not None:
+            raise ValueError(
+                f"{type(self).__name__}: a parameter of shape {p.shape} was given a computed value, by {leaf.op.name}; "
+                "assign to it under no_grad, or assign to its data"
+            )
+        return leaf
 
     def _now(self, group):
         """The options of a group in this step."""
@@ -145,7 +156,7 @@ class Optimizer:
             flats = self._flats = {}
         flat = flats.get(i)
         if flat is None or not flat.fits(params, self.state):
-            moving = [p for p in params if p._node is not None and p._node.grad is not None]
+            moving = [p for p in params if (leaf := self._leaf(p)) is not None and leaf.grad is not None]
             flat = flats[i] = Flat.of(params, moving, self.state)
         return flat
 
@@ -153,12 +164,9 @@ class Optimizer:
         """Takes the gradients away: `grad` is None until the next backward."""
         for group in self.param_groups:
             for p in group["params"]:
-                leaf = p._node
+                leaf = getattr(p, "_leaf", None)  # a frozen parameter has one too, and no node
                 if leaf is not None:
-                    try:
-                        leaf.grad = None
-                    except AttributeError:  # the parameter was given a computed value
-                        p.grad = None
+                    leaf.grad = None
 
     # ----- saving and loading -----
 
@@ -176,6 +184,8 @@ class Optimizer:
     def load_state_dict(self, saved):
         """Goes on where the optimizer that gave `saved` stopped; its parameters must have had the same shapes."""
         name, params = type(self).__name__, self._params()
+        if not {"state", "param_groups"} <= set(saved):
+            raise ValueError(f"{name}: this is no saved optimizer, it has {list(saved)}; give what state_dict() gave")
         theirs, mine = _form(saved["param_groups"]), _form(self.param_groups)
         if theirs != mine:
             raise ValueError(f"{name}: the saved optimizer had {theirs}, this one has {mine}")

@@ -5,7 +5,6 @@ Nothing in the engine asks whether a tape runs. A few attributes of Tensor and L
 """
 
 import builtins
-import sys
 import threading
 
 import numpy as np
@@ -19,10 +18,9 @@ from .traced import Fallback, Traced, users_line
 
 __all__ = ["Singular", "running"]
 
-tensor = sys.modules[Tensor.__module__]  # `..tensor` is a function
 DATA, GRAD = Tensor.__dict__["_data"], Leaf.__dict__["grad"]
 _print, _coerce, _strictly = builtins.print, np.asarray, Tensor._strictly
-_own, _own_memory, _singular = tensor._own, Tensor._own_memory, Tensor._singular
+_owned, _own_memory, _singular = Tensor._owned, Tensor._own_memory, Tensor._singular
 
 
 def _get_data(self):
@@ -68,6 +66,10 @@ def _noted_as_strict(f, *args):
         tape.strict -= 1
 
 
+def _array_of_its_own(g, seen):
+    return Traced(g.tape, g.value, g.symbol) if type(g) is Traced else _owned(g, seen)
+
+
 def _memory_of_its_own(self):
     """A handle of its own: who has the old one keeps what he saw."""
     data = self._data
@@ -95,7 +97,7 @@ HOOKS = [
     (Tensor, "_own_memory", _memory_of_its_own),
     (Tensor, "_strictly", staticmethod(_noted_as_strict)),
     (Tensor, "_singular", staticmethod(_no_singular)),
-    (tensor, "_own", lambda g, seen: Traced(g.tape, g.value, g.symbol) if type(g) is Traced else _own(g, seen)),
+    (Tensor, "_owned", staticmethod(_array_of_its_own)),
     (builtins, "print", _no_print),
 ]  # fmt: skip
 OUTSIDE = "the user's"

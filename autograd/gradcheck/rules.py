@@ -12,7 +12,7 @@ from .problem import _array
 
 __all__ = ["Call", "Trouble", "calls", "precision", "troubles", "where"]
 
-PACKAGE = Path(__file__).parents[1]  # autograd
+PACKAGE, NUMPY = Path(__file__).parents[1], Path(np.__file__).parent
 MOST = 64  # rule applications that are looked at
 LINEAR = 1e-8  # what a linear rule may lose to rounding
 
@@ -132,10 +132,12 @@ def troubles(problem, rng):
 
 
 def _raised_at(error):
-    """' at file:line' of the innermost code that is not this package's, if the error comes from such code."""
-    frames = [(f.f_code.co_filename, line) for f, line in traceback.walk_tb(error.__traceback__)]
-    theirs = [(file, line) for file, line in frames if not Path(file).is_relative_to(PACKAGE)]
-    return f" at {theirs[-1][0]}:{theirs[-1][1]}" if theirs else ""
+    """' at file:line' of the user's code that the error comes from; '' where it comes from this package's."""
+    frames = [(Path(f.f_code.co_filename), line) for f, line in traceback.walk_tb(error.__traceback__)]
+    frames = [(file, line) for file, line in frames if not file.is_relative_to(NUMPY)]
+    if not frames or frames[-1][0].is_relative_to(PACKAGE):
+        return ""
+    return f" at {frames[-1][0]}:{frames[-1][1]}"
 
 
 def _forward(problem):

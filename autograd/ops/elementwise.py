@@ -54,8 +54,6 @@ reciprocal = op(np.reciprocal, lambda g, ans, x: -g * ans * ans)
 square = op(np.square, lambda g, ans, x: g * (2 * x))
 
 
-# x**y by y is x**y log x, and 0 at x = 0: log is taken of 1 there.
-# x**y by x is y x**(y-1), and 0 at y = 0, where 0**-1 would spoil it.
 PRODUCTS = {  # exponent: the same by products, 0.2 ns an element; numpy's power takes 0.9, and 43 if some are negative
     1: np.positive,
     3: lambda x: x * x * x,
@@ -70,9 +68,13 @@ def _power(x, y):
     """x ** y, elementwise."""
     if type(y) in (int, float) and y in PRODUCTS and getattr(getattr(x, "dtype", None), "kind", "") == "f":
         return PRODUCTS[y](x)
+    if isinstance(x, (list, tuple)) or isinstance(y, (list, tuple)):
+        return np.power(x, y)
     return x**y  # x ** 2 is a multiplication there, np.power(x, 2) is not
 
 
+# x**y by y is x**y log x, and 0 at x = 0: log is taken of 1 there.
+# x**y by x is y x**(y-1), and 0 at y = 0, where 0**-1 would spoil it.
 power = two(
     _power,
     lambda g, ans, x, y: g * y * power(x, y - (y != 0)),
@@ -92,7 +94,7 @@ log2 = op(np.log2, lambda g, ans, x: g / (x * 0.6931471805599453))  # log 2
 log10 = op(np.log10, lambda g, ans, x: g / (x * 2.302585092994046))  # log 10
 log1p = op(np.log1p, lambda g, ans, x: g / (1 + x))
 logaddexp = two(np.logaddexp, lambda g, ans, x, y: g * exp(x - ans), lambda g, ans, x, y: g * exp(y - ans))
-sqrt = op(np.sqrt, lambda g, ans, x: g / sqrt(4 * x))  # not g / (2 * ans): 0 / nan would pass for x < 0
+sqrt = op(np.sqrt, lambda g, ans, x: g / (2 * sqrt(x)))  # not g / (2 * ans): 0 / nan would pass for x < 0
 cbrt = op(np.cbrt, lambda g, ans, x: g / (3 * ans * ans))
 
 # ----- trigonometric and hyperbolic functions -----
@@ -125,7 +127,7 @@ hypot = two(
 
 # ----- activations -----
 
-MANY = 4096  # elements from which the faster loop outweighs the slower call
+CLIP_FROM = 4096  # elements from which the faster loop of np.clip outweighs its slower call
 
 
 def _sigmoid(x):
@@ -136,7 +138,7 @@ def _sigmoid(x):
 
 def _relu(x):
     """max(x, 0), elementwise."""
-    if getattr(x, "size", 0) > MANY and x.dtype.kind == "f":
+    if getattr(x, "size", 0) > CLIP_FROM and x.dtype.kind == "f":
         return np.clip(x, 0, math.inf)  # 80 µs for a million; np.maximum with a number takes 290
     return np.maximum(x, 0)
 

@@ -245,7 +245,8 @@ def _einsum_rule(i):
         inputs = inputs.split(",")
         wanted, shape = inputs[i - 1], operands[i - 1].shape
         terms = [(output, g)] + [(t, x) for k, (t, x) in enumerate(zip(inputs, operands, strict=True), 1) if k != i]
-        known, spare = "".join(t for t, _ in terms), [c for c in string.ascii_letters if c not in subscripts]
+        known = {label for t, x in terms for label, n in zip(t, x.shape, strict=True) if n > 1}  # else it may broadcast
+        spare = [c for c in string.ascii_letters if c not in subscripts]
         onto = ""
         for label, n in zip(wanted, shape, strict=True):
             if label in onto:  # a diagonal was taken: the cotangent lies on it

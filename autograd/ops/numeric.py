@@ -11,15 +11,15 @@ __all__ = ["add_at", "add_rows", "add_up", "extreme", "product"]
 
 LONG = 1024  # so many rows, or columns, one product adds up; more are added up in blocks of as many
 VECTOR = 1 << 14  # elements of a vector from which blocks of 128 are faster than numpy's own sum
-ALL = {np.dtype(t): np.ones(LONG, t) for t in (np.float32, np.float64)}  # of BLAS's dtypes
-ONES = {dtype: {} for dtype in ALL}  # dtype -> {how many: so many ones, a piece of the array above}
+ONES = {np.dtype(t): np.ones(LONG, t) for t in (np.float32, np.float64)}  # of BLAS's dtypes
+PIECES = {dtype: {} for dtype in ONES}  # dtype -> {n: the first n of these}
 
 
 def _ones(dtype, n):
-    known = ONES[dtype]
-    ones = known.get(n)
+    pieces = PIECES[dtype]
+    ones = pieces.get(n)
     if ones is None:
-        ones = known[n] = ALL[dtype][:n]
+        ones = pieces[n] = ONES[dtype][:n]
     return ones
 
 
@@ -68,8 +68,8 @@ def _add_up_long(x, axis, keepdims):
 
 def add_rows(x):
     """The sum over the first axis; a bias's gradient, in every layer, so with the fewest steps."""
-    if type(x) is np.ndarray and x.ndim == 2 and (known := ONES.get(x.dtype)):
-        ones = known.get(len(x))
+    if type(x) is np.ndarray and x.ndim == 2 and (pieces := PIECES.get(x.dtype)):
+        ones = pieces.get(len(x))
         if ones is not None:
             return ones.dot(x)
     return add_up(x, 0)
@@ -93,7 +93,7 @@ def _add_up_stack(x, axis, keepdims):
     return add_up(x.reshape(matrix), 0 if first else 1).reshape(shape)
 
 
-SHORT, MANY = 32, 32  # a last axis so short, in so many rows, is slow to reduce over
+SHORT_ROW, ROWS = 32, 32  # a last axis so short, in so many rows, is slow to reduce over
 
 
 def extreme(ufunc, x, axis=None, keepdims=False):
@@ -101,7 +101,7 @@ def extreme(ufunc, x, axis=None, keepdims=False):
 
     A reduction over the first axis compares whole rows at once.
     """
-    if type(axis) is int and (axis == 1 or axis == -1) and x.ndim == 2 and 0 < x.shape[1] <= SHORT and len(x) >= MANY:
+    if type(axis) is int and axis in (1, -1) and x.ndim == 2 and 0 < x.shape[1] <= SHORT_ROW and len(x) >= ROWS:
         found = ufunc.reduce(x.T.copy(), 0)
         return found[:, None] if keepdims else found
     return ufunc.reduce(x, axis, None, None, keepdims)
@@ -114,13 +114,13 @@ def product(x, y):
     return x @ y
 
 
-FEW = 256  # elements that are added one by one in the time a flat index takes
+FLAT_FROM = 256  # elements from which a flat index takes less time than adding row by row
 
 
 def add_at(out, index, x):
     """np.add.at; whole rows by a flat index, for which alone numpy is fast: 1.1, not 6.1 ms for 1000 rows of 1000."""
     rows = index[0] if type(index) is tuple and len(index) == 1 else index
-    if type(rows) is not np.ndarray or rows.dtype.kind not in "iu" or out.ndim < 2 or x.size < FEW:
+    if type(rows) is not np.ndarray or rows.dtype.kind not in "iu" or out.ndim < 2 or x.size < FLAT_FROM:
         return np.add.at(out, index, x)
     if x.shape != rows.shape + out.shape[1:] or not out.flags.c_contiguous:
         return np.add.at(out, index, x)

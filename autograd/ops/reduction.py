@@ -46,13 +46,13 @@ def restore(y, shape, axis, keepdims):
     return y.reshape(kept)
 
 
-FEW = 16384  # elements that are written in less time than a view that repeats them is made
+VIEW_FROM = 16384  # elements from which a view that repeats them is made in less time than they are written
 
 
 def spread(g, shape, axis, keepdims):
     """`g`, which was reduced from `shape`, repeated along the reduced axes."""
     g = restore(g, shape, axis, keepdims)
-    if math.prod(shape) > FEW or not isinstance(g, (np.ndarray, np.generic)):
+    if math.prod(shape) >= VIEW_FROM or not isinstance(g, (np.ndarray, np.generic)):
         return broadcast_to(g, shape)
     out = np.empty(shape, g.dtype)
     out[...] = g
@@ -75,6 +75,11 @@ def _mean(x, axis=None, keepdims=False):
     return add_up(x, axis, keepdims) / count(x.shape, axis)
 
 
+def _mean_rule(g, ans, x, axis=None, keepdims=False):
+    n = count(x.shape, axis)
+    return spread(g / n if n < 65520 else g * (1 / n), x.shape, axis, keepdims)  # that is infinite as a float16
+
+
 def _cumsum(x, axis=None):
     """The sums of the elements up to each one along `axis`."""
     return np.cumsum(x, axis)
@@ -93,7 +98,7 @@ sum = op(
 )
 mean = op(
     _mean,
-    lambda g, ans, x, axis=None, keepdims=False: spread(g / count(x.shape, axis), x.shape, axis, keepdims),
+    _mean_rule,
     name="mean",
     arity="axis",
     numpy=np.mean,
@@ -235,7 +240,7 @@ def _log_softmax(x, axis=-1):
 
 
 def _answered(g, ans, axis):
-    """`ans` with 0 in rows that have no answer, their largest x being infinite, where none is asked for."""
+    """`ans` with its nan, in rows whose largest x is infinite, replaced by 0 where the row's cotangent is 0."""
     raw, raw_g = (getattr(v, "_data", v) for v in (ans, g))
     total = add_up(raw.ravel())
     if total == total:  # no nan is among them

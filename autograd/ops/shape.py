@@ -1,6 +1,5 @@
 """Operations that move elements and compute nothing: every rule is the operation's inverse, or its transpose."""
 
-import operator
 from itertools import pairwise
 
 import numpy as np
@@ -239,7 +238,7 @@ def vstack(arrays):
 def hstack(arrays):
     """The arrays beside each other: along axis 1, or one after the other where they have one axis."""
     arrays = [atleast_1d(a) for a in arrays]
-    return concatenate(arrays, 0 if np.ndim(arrays[0]) == 1 else 1)
+    return concatenate(arrays, 0 if not arrays or np.ndim(arrays[0]) == 1 else 1)
 
 
 for _composed, _numpy in (
@@ -302,14 +301,16 @@ def repeat(x, repeats, axis=None):
     x, axis = (ravel(x), 0) if axis is None else (array_of(x), axis)
     axis = normalize_axis_index(axis, x.ndim, "repeat")
     n = x.shape[axis]
+    counts = np.asarray(repeats)
+    if counts.size and (counts.dtype.kind not in "iu" or counts.min() < 0):
+        raise ValueError(f"repeat: {repeats!r} repeats; give integers from 0")
     if np.size(repeats) not in (1, n):
         raise ValueError(f"repeat: {np.size(repeats)} repeats for {n} elements along axis {axis}; give 1 or {n}")
     if type(x) is np.ndarray:
         return np.repeat(x, repeats, axis)
     if np.size(repeats) != 1:
         return x[(*(slice(None),) * axis, np.repeat(np.arange(n), repeats))]
-    times = operator.index(np.asarray(repeats).item())
-    before, after = x.shape[:axis], x.shape[axis + 1 :]
+    times, before, after = counts.item(), x.shape[:axis], x.shape[axis + 1 :]
     rows = broadcast_to(expand_dims(x, axis + 1), (*before, n, times, *after))
     return reshape(rows, (*before, n * times, *after))
 

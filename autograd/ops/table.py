@@ -7,14 +7,14 @@ import inspect
 
 import numpy as np
 
-from ..engine import Op, _binary, _first, _general, _over_axis, _ternary, _unary, build, defvjp
+from ..engine import Op, _binary, _general, _over_axis, _ternary, _unary, _with_options, build, defvjp
 
 TABLE = {}  # name -> operation with rules, in the order of the tables
 CONSTANT = {}  # name -> operation through which no gradient flows
 UFUNCS = {}  # numpy ufunc -> operation
 FUNCTIONS = {}  # numpy function -> operation or composition
 
-_FAST = {1: _unary, 2: _binary, 3: _ternary, "axis": _over_axis, "options": _first}
+_FAST = {1: _unary, 2: _binary, 3: _ternary, "axis": _over_axis, "options": _with_options}
 
 
 def op(f, *rules, name=None, arity=None, numpy=None, view=False, explain=None):

@@ -370,6 +370,8 @@ LINALG = [
     row("einsum", "i...->...", M),
     row("einsum", "...,...->...", A, X),
     row("einsum", "ij,ij->ij", M, N[:, :1]),
+    row("einsum", "ij,ij->", M[:1], M + 1),
+    row("einsum", "ij,ij->j", M, M[:, :1]),
     row("einsum", " i j , j -> i ", M, V),
     row("norm", M, numpy=np.linalg.norm),
     row("norm", V, numpy=np.linalg.norm),

@@ -99,3 +99,26 @@ def test_it_compiles():
     f = mt.compile(mt.grad(mt.checkpoint(lambda x: (mt.tanh(x) ** 3).sum())))
     for x in (X, X * 2):
         np.testing.assert_allclose(f(x), 3 * np.tanh(x) ** 2 * (1 - np.tanh(x) ** 2), rtol=1e-12)
+
+
+def test_singular_points_that_are_not_used():
+    """Inside a checkpoint too they pass nothing back, and the second run does not warn again."""
+    a, b = mt.tensor([0.0, 1.0], requires_grad=True), mt.tensor(2.0, requires_grad=True)
+    with np.errstate(divide="ignore"):
+        y = mt.checkpoint(lambda a, b: (mt.where(a > 0, mt.log(a), 0) * b).sum())(a, b)
+    y.backward()
+
+    assert a.grad.tolist() == [0, 2]
+    assert b.grad.item() == 0
+
+
+def test_a_parameter_that_changed_since():
+    """An answer that is a view of a parameter keeps what it saw, and the second run tells of the change."""
+    p = mt.tensor([1.0, 2.0], requires_grad=True)
+    y = mt.checkpoint(lambda p: p.T)(p)
+    z = (y * y).sum()
+    p.data -= 1
+
+    assert y.tolist() == [1, 2]
+    with pytest.raises(RuntimeError, match="another answer"):
+        z.backward()

@@ -515,6 +515,13 @@ def test_mean_of_float16_does_not_overflow():
 
     assert mt.mean(x) == 100
     assert gradient(mt.mean, x)[0] == np.float16(0.001)
+    scaled = gradient(lambda x: mt.mean(x) * 1024, np.ones(70_000, np.float16))  # more than a float16 counts
+    assert scaled[0] == pytest.approx(1024 / 70_000, rel=2e-3)
+
+
+def test_the_root_of_a_large_float16_has_a_slope():
+    """Nothing in the rule of sqrt is larger than its argument."""
+    assert gradient(mt.sqrt, np.array([30_000], np.float16)) == pytest.approx(0.5 / np.sqrt(30_000), rel=2e-3)
 
 
 def test_no_digits_are_lost_beside_singular_points():

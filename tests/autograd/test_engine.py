@@ -947,3 +947,12 @@ def test_only_real_floating_tensors_require_grad(value):
     with pytest.raises(TypeError, match=rf"{dtype}.*cannot require grad"):
         x.requires_grad_()
     assert not x.requires_grad
+
+
+def test_no_grad_of_a_generator_is_refused():
+    """It would run outside the mode; the error says where to put the block."""
+    with pytest.raises(TypeError, match=r"values is a generator.*inside it"):
+
+        @mt.no_grad
+        def values():
+            yield 1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import mytorch as mt
-from mytorch.autograd.ops.numeric import LONG, ONES, VECTOR, add_at, add_rows, add_up, extreme, product
+from mytorch.autograd.ops.numeric import LONG, PIECES, VECTOR, add_at, add_rows, add_up, extreme, product
 
 RNG = np.random.default_rng(0)
 ARRAYS = {
@@ -147,4 +147,4 @@ def test_many_sizes_cost_no_memory():
     for n in range(1, 300):
         add_up(np.zeros((n, 2)), 0)
 
-    assert len({id(ones.base) for ones in ONES[np.dtype(float)].values()}) == 1
+    assert len({id(ones.base) for ones in PIECES[np.dtype(float)].values()}) == 1

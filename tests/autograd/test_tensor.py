@@ -906,3 +906,52 @@ def test_a_tensor_that_requires_grad_does_not_turn_into_an_array_in_silence(take
     take(x.detach())
     with mt.no_grad():
         take(x)
+
+
+def test_a_frozen_parameter_changes_in_place_under_no_grad():
+    """`p *= a; p += b` is the usual running average, also where `p` is a loop's variable; graphs keep what they saw."""
+    p, q = mt.nn.Parameter([1.0, 2.0]), mt.nn.Parameter([3.0, 4.0], requires_grad=False)
+    seen = (p * p).sum()
+    p.requires_grad_(False)
+    with mt.no_grad():
+        for x in (p, q):
+            x *= 0.5
+            x += 1
+
+    assert (p.tolist(), q.tolist()) == ([1.5, 2], [2.5, 3])
+    assert seen.item() == 5
+
+
+def test_dtype_in_the_place_of_keepdims():
+    """numpy's third argument is dtype; it is refused, not taken for a truth."""
+    x = leaf([[1.0, 2.0]])
+    for f in (lambda: np.sum(x, 0, np.float32), lambda: x.mean(None, np.float32), lambda: mt.sum(A, 0, np.float32)):
+        with pytest.raises(TypeError, match=r"(sum|mean): keepdims is <class 'numpy.float32'>; .* astype"):
+            f()
+
+
+def test_numpys_options_that_are_missing():
+    """The error names numpy's function and the option."""
+    with pytest.raises(TypeError, match=r"numpy\.sum of a tensor: .*'where'"):
+        np.sum(leaf(A), where=A > 2)
+
+
+def test_a_frozen_tensor_with_a_gradient_is_copied():
+    """Frozen, and its gradient still there: a copy has both."""
+    x = leaf([1.0, 2.0])
+    (x * x).sum().backward()
+    x.requires_grad = False
+    for other in (copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
+        assert not other.requires_grad
+        assert other.grad.tolist() == [2, 4]
+
+
+def test_a_read_only_array_given_as_data():
+    """A leaf whose data was set to an array that cannot be written to changes in memory of its own."""
+    x, array = leaf([1.0, 2.0]), np.array([5.0, 6.0])
+    array.flags.writeable = False
+    x.data = array
+    with mt.no_grad():
+        x += 1
+
+    assert (x.tolist(), array.tolist()) == ([6, 7], [5, 6])

@@ -646,3 +646,46 @@ def test_what_vmap_cannot_map_over(call, match):
     """Axes that are not there, differ, or have no entry are an error that names the shapes."""
     with pytest.raises(ValueError, match=match):
         call()
+
+
+# ----- whose memory -----
+
+
+def test_the_callers_answer_is_not_what_the_pullback_reads():
+    """An answer that is changed in place leaves the pullback right."""
+    x = np.array([0.5, 1.0])
+    y, pullback = mt.vjp(mt.tanh, x)
+    y *= 0
+
+    np.testing.assert_allclose(pullback(np.ones(2))[0], 1 - np.tanh(x) ** 2)
+
+
+def test_derivatives_have_memory_of_their_own():
+    """Each may be changed in place: no other one, and no array of the caller's, changes with it."""
+    ones = lambda: np.ones(2)
+    g = mt.grad(lambda p: ((p["w"] + p["b"]) ** 2).sum())({"w": ones(), "b": ones()})
+    g["w"] /= 4
+
+    assert g["b"].tolist() == [4, 4]
+
+    cotangent, tangent = ones(), ones()
+    (of_x,) = mt.vjp(lambda x: x + 1, ones())[1](cotangent)
+    _, along = mt.jvp(lambda x: x, (ones(),), (tangent,))
+    of_x += 1
+    along += 1
+
+    assert cotangent.tolist() == tangent.tolist() == [1, 1]
+    for n in (3, 100_000):  # a sum's cotangent is a view that repeats one number
+        g = mt.grad(lambda x: x.sum())(np.ones(n))
+        g += 1
+        assert (g == 2).all()
+
+
+def test_a_parameter_that_changed_before_its_pullback_is_an_error():
+    """As in a backward pass: the graph shows the parameter's memory, and says so."""
+    p = mt.tensor([1.0, 2.0], requires_grad=True)
+    _, pullback = mt.vjp(lambda x: (x * x).sum(), p)
+    p.data -= 1
+
+    with pytest.raises(RuntimeError, match=r"multiply.*changed in place"):
+        pullback(1.0)

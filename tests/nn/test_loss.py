@@ -149,3 +149,10 @@ def test_errors(make, message):
     """Misuse names the loss, the shapes or values, and the way out."""
     with pytest.raises((ValueError, TypeError), match=re.escape(message)):
         make()
+
+
+def test_classes_in_the_other_byte_order():
+    """As files have them: the same classes."""
+    x = mt.tensor(np.eye(3))
+
+    assert nn.cross_entropy(x, np.array([0, 1, 2], ">i4")).item() == nn.cross_entropy(x, np.arange(3)).item()

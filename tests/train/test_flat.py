@@ -225,3 +225,21 @@ def test_a_copied_optimizer_goes_its_own_way():
     for a, b in zip(before, training.numbers(), strict=True):
         np.testing.assert_array_equal(a, b)
     assert any((a != b).any() for a, b in zip(before, other.numbers(), strict=True))
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "Adam"])
+def test_parameters_that_change_their_shape(optimizer):
+    """What is remembered in another shape is not read as if it were of this one: the step says so, as for one alone."""
+    params = [mt.nn.Parameter(np.zeros((2, 3))) for _ in range(2)]
+    opt = OPTIMIZERS[optimizer](params)
+    for shape in ((2, 3), (3, 2)):
+        for p in params:
+            p.data = p.data.reshape(shape)
+            p.grad = np.ones(shape)
+        before = [p.tolist() for p in params]
+        if shape == (2, 3):
+            opt.step()
+        else:
+            with pytest.raises(ValueError, match=r"broadcast|shape"):
+                opt.step()
+            assert [p.tolist() for p in params] == before

@@ -292,3 +292,28 @@ def test_wrong_arguments_are_named(call, error, message):
     """At once, not at the first step."""
     with pytest.raises(error, match=message):
         call()
+
+
+def test_zero_grad_of_a_frozen_parameter():
+    """Its gradient goes too, and is not there when it moves again."""
+    p = mt.nn.Parameter([1.0])
+    optimizer = SGD([p], lr=1.0)
+    (2 * p).sum().backward()
+    p.requires_grad = False
+    optimizer.zero_grad()
+    p.requires_grad = True
+    optimizer.step()
+
+    assert p.grad is None
+    assert p.tolist() == [1]
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_parameter_that_was_given_a_computed_value(n):
+    """The error says which operation gave it, and what to do."""
+    params = [mt.nn.Parameter([1.0, 2.0]) for _ in range(n)]
+    optimizer = SGD(params, lr=1.0)
+    params[0][0] = mt.tensor(3.0, requires_grad=True)
+
+    with pytest.raises(ValueError, match=r"SGD: a parameter of shape \(2,\) was given a computed value, by setitem"):
+        optimizer.step()
