@@ -4,7 +4,10 @@ import math
 
 import numpy as np
 
-__all__ = ["Program", "Source", "Statement", "Var", "readers", "variables"]
+__all__ = ["FILLS", "Program", "Source", "Statement", "Var", "readers", "variables"]
+
+WRITES_OUT = {np.concatenate, np.where}
+FILLS = {np.zeros: 0, np.ones: 1, np.empty: None, np.full: None}
 
 
 class Source:
@@ -72,6 +75,12 @@ class Statement:
         self.line = line
         self.what = what
         self.strict = strict
+
+    def writes_out(self):
+        """Whether it can write into memory it is given."""
+        if self.kind in ("ufunc", "reduce", "dot", "cast", "put", "at", "flat at"):
+            return True
+        return self.kind == "call" and (self.func in FILLS or (self.func in WRITES_OUT and self.out.nbytes >= 1 << 15))
 
     def reads(self):
         """The values among its arguments."""

@@ -6,8 +6,7 @@ from os.path import basename
 
 import numpy as np
 
-from .plan import FILLS
-from .program import Var
+from .program import FILLS, Var
 from .rewrite import _once
 
 __all__ = ["write"]
