@@ -92,6 +92,9 @@ def live(options, *keys):
     return {**options, **{key: mode.tape.number(options, key) for key in keys}}
 
 
+generators = []  # (generator, its name) of this package's own: a compiled step must not draw from them
+
+
 class _Latest:
     """What changed last, for all who need not look closer where nothing did.
 

@@ -8,6 +8,8 @@ import math
 
 import numpy as np
 
+from ..autograd import graph
+
 # fmt: off
 __all__ = [
     "calculate_gain", "constant_", "generator", "kaiming_normal_", "kaiming_uniform_", "normal_", "ones_", "seed",
@@ -33,6 +35,7 @@ def seed(n):
     """Makes the default generator start from the seed `n`; None takes a fresh one from the operating system."""
     global _default
     _default = np.random.default_rng(n)
+    graph.generators[:] = [(_default, "mytorch's own")]
 
 
 # ----- distributions -----

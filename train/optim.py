@@ -91,6 +91,7 @@ class Optimizer:
     stays where it is, and so does one whose `requires_grad` was taken away.
     """
 
+    remembers = "state"  # by parameters, which are taken to stay the same tensors
     __slots__ = ("__dict__", "__weakref__", "_flats")  # {number of a group: Flat}, made where it is missing; in a slot,
     # so that `__dict__`, which is what is copied and pickled, does not hold it
 

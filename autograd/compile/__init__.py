@@ -2,12 +2,12 @@
 
 compiled   what `compile` gives: a step for each kind of call    program  values and statements; what can be left out
 run        one run on a tape, and all a step is made of          rewrite  statements that stand in for slower ones
-tape       every numpy call of it: forward, backward, update     plan     which memory each value lives in
-traced     what stands for arrays and generators meanwhile       source   the program as numpy code
-functions  numpy's functions, as a tape takes them               step     a program, when it may run, and its calls
-hooks      what a running tape swaps in the engine               memory   the arrays that a step's text is bound to
-reach      what a function can reach, as conditions              report   a step in numbers, and as a module of its own
-arena      the bytes that values share, and which are free
+tape       every numpy call of it: forward, backward, update     flats    the same update of many states as one
+traced     what stands for arrays and generators meanwhile       plan     which memory each value lives in
+functions  numpy's functions, as a tape takes them               arena    the bytes that values share, and which are free
+hooks      what a running tape swaps in the engine               source   the program as numpy code
+reach      what a function can reach, as conditions              step     a program, when it may run, and its calls
+report     a step in numbers, and as a module of its own         memory   the arrays that a step's text is bound to
 """
 
 __all__ = ["CompileError", "compile"]
@@ -22,8 +22,8 @@ def compile(f=None, *, exact=False):
 
     f: a function of arrays, Tensors, numbers and nested lists, tuples and dicts of these. All it does to Tensors is
        compiled: forward, backward (called inside), an optimizer's step, `mt.grad` and the like. Answers carry no graph.
-    exact: add up in the same order as `f` itself, so that all digits agree; else some weights lie in memory as suits
-       BLAS, which is faster, and the last digit or two may differ.
+    exact: add up in the same order as `f` itself, so that all digits agree where arrays lie by rows; else some weights
+       lie in memory as suits BLAS, which is faster, and the last digit or two may differ.
 
     What comes out is what the function itself gives, to the last few digits, or an error, or, with one warning, the
     function itself. New shapes, dtypes, modes (train, eval), and Python numbers that `f` can reach and that have

@@ -6,7 +6,7 @@ columns, which BLAS reads faster.
 
 import numpy as np
 
-from .program import Source, Statement, Var, readers
+from .program import Source, Statement, Var, frozen, readers
 
 __all__ = ["Flats"]
 
@@ -61,7 +61,7 @@ class Flats:
             args = []
             for x in s.args:
                 if type(x) is not Var or x.number or (not x.shape and shape):
-                    args.append((type(x), id(x) if type(x) is Var else x))
+                    args.append((type(x), frozen(x)))
                 elif x in made:
                     args.append(("made", made[x]))
                 else:

@@ -16,7 +16,8 @@ MAY_VIEW = {np.reshape, np.ravel, np.transpose, np.squeeze, np.expand_dims, np.s
             np.flip, np.diagonal, np.rollaxis, np.atleast_1d, np.atleast_2d, np.atleast_3d, np.real, np.imag, np.rot90,
             np.permute_dims, np.matrix_transpose}  # fmt: skip
 BY_VALUE = {np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.extract, np.compress, np.trim_zeros, np.setdiff1d,
-            np.union1d, np.intersect1d, np.bincount}  # fmt: skip
+            np.union1d, np.intersect1d, np.setxor1d, np.bincount, np.unique_values, np.unique_counts, np.unique_inverse,
+            np.unique_all, np.ix_, np.delete}  # fmt: skip
 PYTHONS = {np.add: operator.add, np.subtract: operator.sub, np.multiply: operator.mul, np.divide: operator.truediv,
            np.power: operator.pow, np.negative: operator.neg, np.absolute: operator.abs, np.positive: operator.pos,
            np.floor_divide: operator.floordiv, np.remainder: operator.mod}  # fmt: skip
@@ -73,7 +74,8 @@ def _std(x, axis=None, dtype=None, out=None, ddof=0, keepdims=False, **kwargs):
 
 
 def _like(make, fills=0):
-    def like(x, *args, dtype=None, shape=None, **_):
+    def like(x, *args, dtype=None, shape=None, **given):
+        args += tuple(given[key] for key in ("fill_value",) if key in given)
         args, more = args[:fills], args[fills:]  # the dtype may be given by position
         dtype = more[0] if more and dtype is None else dtype
         shape, dtype = x.shape if shape is None else shape, x.dtype if dtype is None else np.dtype(dtype)

@@ -24,6 +24,8 @@ class Memory:
 
     def __init__(self, step):
         self._fill(step)
+        read = {source.it for source in step.program.inputs if source.kind == "grad"}
+        self.added = [(leaf, gradient) for leaf, gradient in self.grads if leaf in read]  # to those that are there
         self.given, self.gradients = zip(*self.grads, strict=True) if self.grads else ((), ())
         self.watched += self.gradients
         self.of, self.nodes, self.pieces = zip(*self.tensors, strict=True) if self.tensors else ((), (), ())
@@ -100,6 +102,8 @@ class Memory:
         """Whether the memory is still that of its tensors, and nobody else sees what will change."""
         # With a leaf that lost its gradient to somebody, the number of references is the same.
         self.handed = all(map(is_, map(GRAD_OF, self.given), self.gradients))
+        if not self.handed and any(leaf.grad is not gradient for leaf, gradient in self.added):
+            return False
         if (
             not (self.handed and list(map(sys.getrefcount, self.watched)) == self.counts)
             and self._count() != self.least

@@ -30,12 +30,13 @@ class Plan:
     pure, tail: the statements before and after the point from which memory that outlives the call is changed.
     view:       {Var: (Var it shows, Statement or (start, stop) of a group)}.
     groups:     {Var of one flat array: the values laid out in it}.
-    homes:      {Var: source}: values whose memory outlives the call.
+    homes:      {Var: source}: values whose memory outlives the call; not those of `arguments`, sources that each call
+                has anew.
     arena:      {Var: offset}; `size` its bytes.
     """
 
-    def __init__(self, program, exact=False):
-        self.program = program
+    def __init__(self, program, exact=False, arguments=()):
+        self.program, self.arguments = program, arguments
         self.read_only = {var: s.it for s, var in program.inputs.items() if s.kind == "tensor"}
         self.homes, self.arena, self.size = {}, {}, 0
         self.pure, self.tail = self._split(program.statements)
@@ -125,14 +126,18 @@ class Plan:
         self.place = {id(s): i for i, s in enumerate(self.order)}
         self.readers = readers(self.order, self.root)  # of a root those that read it or a view of it
         for source, var in program.inputs.items():
-            if source.kind in ("tensor", "grad"):
+            if source.kind in ("tensor", "grad") and source not in self.arguments:
                 self.homes[self.root(var)] = "group" if self.root(var) in self.groups else source
-        taken = set(program.outputs)
+        self.answers = set(map(self.root, program.outputs))
+        taken = set(self.answers)
         for source, var in list(program.commits):
             old = source.it if source.kind == "flat" else program.inputs.get(source)
-            if source.kind == "grad" and old is None and self.root(var) in self.groups and var not in taken:
-                self.homes[self.root(var)] = "group"
-            elif not (self._writes_home(var, source, old) if var not in taken else False):
+            root = self.root(var)
+            if source.kind == "grad" and old is None and root in self.groups and root not in taken:
+                self.homes[root] = "group"
+                taken.add(var)
+                continue
+            if not (self._writes_home(var, source, old) if root not in taken and var not in taken else False):
                 self._copy_home(source, var, old)
             taken.add(var)
 
@@ -203,8 +208,10 @@ class Plan:
 
     def _elementwise(self, s):
         """Whether a statement does the same to every element of large arrays that lie in memory alike."""
-        if s.kind != "ufunc" or s.out.nbytes < LARGE or s.out in self.program.outputs:
+        if s.kind != "ufunc" or s.out.nbytes < LARGE or s.out in self.answers:
             return False
+        if any(type(x) is Var and not x.shape and x in self.view for x in s.args):
+            return False  # it may show an element that an earlier block has changed
         arrays = [x for x in s.args if type(x) is Var and x.shape]
         return all(x.shape == s.out.shape and self._layout(x).flags.c_contiguous for x in arrays)
 

@@ -80,7 +80,9 @@ class Statement:
         """Whether it can write into memory it is given."""
         if self.kind in ("ufunc", "reduce", "dot", "cast", "put", "at", "flat at"):
             return True
-        return self.kind == "call" and (self.func in FILLS or (self.func in WRITES_OUT and self.out.nbytes >= 1 << 15))
+        if self.kind != "call" or (self.func is np.where and self.args[0].dtype != bool):
+            return False
+        return self.func in FILLS or (self.func in WRITES_OUT and self.out.nbytes >= 1 << 15)
 
     def reads(self):
         """The values among its arguments."""
@@ -138,7 +140,7 @@ def frozen(x):
         return (slice, frozen(x.start), frozen(x.stop), frozen(x.step))
     if kind is Var or kind is np.ndarray:
         return id(x)
-    return (kind, repr(x)) if kind is float else (kind, x)  # -0.0 and nan
+    return (kind, repr(x)) if isinstance(x, (float, complex, np.inexact)) else (kind, x)  # -0.0 and nan
 
 
 class Program:
@@ -153,10 +155,10 @@ class Program:
         self.statements = statements
         self.outputs = outputs
         self.commits = commits
-        self._copy_what_comes_in()
+        self.copy_what_comes_in()
         self.drop_dead()
 
-    def _copy_what_comes_in(self):
+    def copy_what_comes_in(self):
         """An answer or a new state that is, or shows, what came from outside becomes a copy: that will change."""
         self.outputs = [self._copied(var) for var in self.outputs]
         self.commits = [(source, self._copied(var)) for source, var in self.commits]

@@ -7,10 +7,15 @@ truths among them are constants of a program: one that changes makes a new progr
 
 import contextlib
 import dis
+import functools
+import random
+import sys
 import types
+from collections import deque
 
 import numpy as np
 
+from .. import graph
 from ..graph import Noted
 from ..tensor import Tensor
 
@@ -19,6 +24,7 @@ __all__ = ["SCALARS", "Reach", "same"]
 LONG = 1000  # entries; a longer container is taken to be data
 SCALARS = (int, float, complex, bool, str, bytes, type(None), np.generic, np.dtype)
 PACKAGE = __name__.partition(".")[0]
+KNOWN = {PACKAGE, "numpy", "builtins", *sys.stdlib_module_names} - {"__main__"}  # whose classes are not looked into
 
 
 class Reach:
@@ -34,13 +40,19 @@ class Reach:
         self.keys = {}  # id of a dict -> its keys
         self.remembered = []  # (name, tensor): of an optimizer's state
         self.generators = {}  # id -> (generator, its state, its name)
+        self.memories = set()  # ids of dicts in which optimizers remember, by their parameters
+        self.words = set()  # names and strings in the code of functions that are not this package's
         self.names = {}  # id of a tensor -> its name
         self.holders = {}  # id -> name; keeps what was walked
-        self.generators[0] = _global, _state(_global), "numpy.random"
+        for generator, called in ((_global, "numpy.random"), (random, "random"), *graph.generators):
+            self.generators[id(generator)] = generator, _state(generator), called
+        self.own = list(graph.generators)
         stack, self._kept = [(name, x) for name, x in reversed(roots)], []
         while stack:
             stack.extend(reversed(list(self._visit(*stack.pop()))))
         self.names |= {id(x): name for name, x in self.remembered}
+        tensors = {id(x): x for x in (*self.holders_of(Tensor), *(x for _, x in self.remembered))}
+        self.nodes = [(x, x._node) for x in tensors.values()]
 
     def _visit(self, name, x):
         """Notes `x`, and yields the (name, object) pairs of what hangs on it."""
@@ -53,7 +65,7 @@ class Reach:
         self._kept.append(x)
         if isinstance(x, Tensor):
             self.names[id(x)] = name
-        elif isinstance(x, np.random.Generator):
+        elif isinstance(x, (np.random.Generator, np.random.RandomState, random.Random)):
             self.generators[id(x)] = x, _state(x), name
         elif isinstance(x, types.MethodType):
             yield _self(name), x.__self__
@@ -62,23 +74,49 @@ class Reach:
             yield name, x.f
         elif isinstance(x, types.FunctionType):
             yield from self._function(name, x)
+        elif isinstance(x, (staticmethod, classmethod, property)):
+            parts = (x.fget, x.fset) if isinstance(x, property) else (x.__func__,)
+            yield from ((name, part) for part in parts if part is not None)
         elif isinstance(x, (dict, types.MappingProxyType)):
             told = [(f"{name}.{self._spelled(key)}", key) for key in x]
-            yield from self._entries(x, told, by_tensor=any(isinstance(key, Tensor) for key in x))
-        elif isinstance(x, (list, tuple)):
+            yield from self._entries(x, told, by_tensor=id(x) in self.memories)
+        elif isinstance(x, (set, frozenset)):
+            self.lengths.append((x, len(x)))
+            yield from ((name, it) for it in x if len(x) <= LONG)
+        elif isinstance(x, (list, tuple, deque)):
             yield from self._entries(x, [(f"{name}.{i}", i) for i in range(len(x))] if len(x) <= LONG else [])
-        elif hasattr(x, "__dict__") and not isinstance(x, type):
+        else:
+            yield from self._object(name, x)
+
+    def _object(self, name, x):
+        """What hangs on any other object: its attributes, and what its class's own code may look up."""
+        if isinstance(x, functools.partial):
+            yield from ((name, part) for part in (x.func, x.args, x.keywords))
+        remembers = getattr(type(x), "remembers", None)
+        if remembers is not None:
+            self.memories.add(id(getattr(x, remembers)))
+        if hasattr(x, "__dict__"):
             yield from self._entries(vars(x), [(f"{name}.{key}", key) for key in vars(x)], noted=isinstance(x, Noted))
-            if callable(x) and isinstance(getattr(x, "func", None), types.FunctionType):  # functools.partial
-                yield name, x.func
-                yield name, x.args
-                yield name, x.keywords
+        for cls in type(x).__mro__:
+            if cls.__module__.partition(".")[0] in KNOWN:
+                continue
+            slots = cls.__dict__.get("__slots__", ())
+            slots = [key for key in ((slots,) if isinstance(slots, str) else slots) if not key.startswith("__")]
+            yield from self._entries(_Slots(x), [(f"{name}.{key}", key) for key in slots], whole=False)
+            if id(cls) not in self.holders:
+                self.holders[id(cls)] = cls.__name__
+                own = {key: it for key, it in vars(cls).items() if not key.startswith("__") or callable(it)}
+                yield from self._entries(vars(cls), [(f"{cls.__name__}.{key}", key) for key in own], whole=False)
 
     def _function(self, name, f):
         for variable, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
             yield from self._entries(_Cell(cell), [(variable, 0)])
         package = f.__globals__.get("__name__", "").partition(".")[0] == PACKAGE
         named = [] if package else [key for key in _globals_of(f.__code__) if key in f.__globals__]
+        if not package:
+            self.words |= _words(f.__code__)
+        if f.__dict__:
+            yield from self._entries(f.__dict__, [(f"{name}.{key}", key) for key in f.__dict__])
         yield from self._entries(f.__globals__, [(key, key) for key in named], whole=False)
         yield name, f.__defaults__
         yield name, f.__kwdefaults__
@@ -113,7 +151,7 @@ class Reach:
 
     def _spelled(self, key):
         """A key as part of a name: a tensor's is its own name."""
-        return key if isinstance(key, str) else self.names.get(id(key), type(key).__name__)
+        return str(key) if isinstance(key, (str, int)) else self.names.get(id(key), type(key).__name__)
 
     def holders_of(self, kind):
         """The objects of a class that were met."""
@@ -129,6 +167,8 @@ class Reach:
         for generator, state, name in self.generators.values():
             if _comparable(_state(generator)) != _comparable(state):
                 return f"draws from the random generator `{name}`", True
+        if graph.generators != self.own:
+            return "draws from the random generator `mytorch's own`", True
         setup = False
         for holder, n in self.lengths + self.noted[1]:
             if len(holder) != n:
@@ -156,7 +196,7 @@ class Reach:
                 for key in [key for key in holder if key not in self.keys[id(holder)]]:
                     del holder[key]
         for holder, key, value in self.checks + self.noted[0]:
-            if type(holder) in (dict, list, _Cell):
+            if type(holder) in (dict, list, _Cell, _Slots):
                 holder[key] = value
         for generator, state, _ in self.generators.values():
             _set_state(generator, state)
@@ -165,8 +205,8 @@ class Reach:
         for x in self._kept:
             if x is holder or getattr(x, "__dict__", None) is holder:
                 name = self.holders.get(id(x), "")
-                return f"{name}.{key}".strip(".") if key is not None else name
-        return str(key)
+                return f"{name}.{self._spelled(key)}".strip(".") if key is not None else name
+        return self._spelled(key)
 
 
 class _Cell:
@@ -187,21 +227,47 @@ class _Cell:
         return 1
 
 
+class _Slots:
+    """An object with slots as a holder of its entries."""
+
+    __slots__ = ("it",)
+
+    def __init__(self, it):
+        self.it = it
+
+    def __getitem__(self, key):
+        try:
+            return getattr(self.it, key)
+        except AttributeError as error:
+            raise ValueError("not set yet") from error
+
+    def __setitem__(self, key, value):
+        setattr(self.it, key, value)
+
+
 def _self(name):
     return name.rpartition(".")[0] or "self"
 
 
 def _globals_of(code):
     """The names that code, and the functions defined in it, may look up."""
-    names = [i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")]
+    names = [i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL")]
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             names += _globals_of(constant)
     return dict.fromkeys(names)
 
 
+def _words(code):
+    """The attributes and strings that code, and the functions defined in it, name."""
+    words = {*code.co_names, *(x for x in code.co_consts if isinstance(x, str))}
+    return words.union(*(_words(x) for x in code.co_consts if isinstance(x, types.CodeType)))
+
+
 def _state(generator):
-    return generator.get_state() if generator is _global else generator.bit_generator.state
+    if isinstance(generator, np.random.Generator):
+        return generator.bit_generator.state
+    return generator.get_state() if isinstance(generator, np.random.RandomState) else generator.getstate()
 
 
 def _comparable(state):
@@ -210,14 +276,16 @@ def _comparable(state):
         return state.tobytes()
     if isinstance(state, dict):
         return {key: _comparable(x) for key, x in state.items()}
-    return tuple(map(_comparable, state)) if isinstance(state, tuple) else state
+    return tuple(map(_comparable, state)) if isinstance(state, tuple) and len(state) < 10 else state
 
 
 def _set_state(generator, state):
-    if generator is _global:
+    if isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = state
+    elif isinstance(generator, np.random.RandomState):
         generator.set_state(state)
     else:
-        generator.bit_generator.state = state
+        generator.setstate(state)
 
 
 _global = np.random.mtrand._rand  # what the functions of numpy.random draw from

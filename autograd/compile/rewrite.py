@@ -5,6 +5,7 @@ Times are of one thread, arrays of 100 x 10 where nothing is said.
 """
 
 import math
+import sys
 
 import numpy as np
 
@@ -29,6 +30,17 @@ class Rewriter:
             self.constants[key] = Var(array.shape, array.dtype, const=array)
         return self.constants[key]
 
+    def bounded(self, x, n):
+        """Whether a guard makes sure that the integers `x` lie from 0 to n - 1, as that of `nn.cross_entropy` does."""
+        unsigned = [s.out for s in self._read([x]) if s.kind == "view" and s.out.dtype.kind == "u"]
+        largest = [s.out for s in self._read(unsigned) if s.kind == "reduce" and s.func is np.maximum]
+        too_large = [s.out for s in self._read(largest) if s.func is np.greater_equal and s.args[1] == n]
+        return any(s.kind == "guard" and not s.args[1] for s in self._read(too_large))
+
+    def _read(self, values):
+        """The statements that read one of some values."""
+        return [s for x in values for s in self.readers.get(x, ())]
+
     def alone(self, x):
         """Whether one statement reads `x`, and no one else."""
         return x not in self.kept and len(self.readers.get(x, ())) == 1
@@ -45,6 +57,7 @@ def rewrite(program):
                 s = instead[-1]
         statements.append(s)
     program.statements = statements
+    program.copy_what_comes_in()
     program.drop_dead()
 
 
@@ -74,6 +87,8 @@ def _flat_index(rewriter, s):
         return None
     if columns.dtype != np.intp or rows.shape != x.shape[:1] or (rows.const != np.arange(x.shape[0])).any():
         return None
+    if rows.const.flags.writeable or not rewriter.bounded(columns, x.shape[1]):
+        return None
     if x.made is not None and x.made.kind == "view":
         return None
     key, width = (rows, columns, x.shape[1]), x.shape[1]
@@ -86,7 +101,6 @@ def _flat_index(rewriter, s):
 
 
 def read_by_flat_index(rewriter, s):
-    """Columns are within bounds here, or the program's guards are not what they should be: numpy checks again."""
     found = _flat_index(rewriter, s) if s.func.__name__ == "getitem" else None
     if found is None:
         return None
@@ -181,8 +195,11 @@ def scalar_factor(rewriter, s):
 
 
 def _uniform(x):
-    """Whether a constant is one number throughout, and stays so: a broadcast view that cannot be written to."""
-    return x.const is not None and x.shape and x.size and not (any(x.const.strides) or x.const.flags.writeable)
+    """Whether a constant is one number throughout, and stays so: a view of one that nobody else can write to."""
+    array = x.const
+    if array is None or not (x.shape and x.size) or any(array.strides) or array.flags.writeable:
+        return False
+    return array.base is None or sys.getrefcount(array.base) <= 2  # that of the view, and getrefcount's own argument
 
 
 RULES = {

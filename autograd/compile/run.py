@@ -10,7 +10,7 @@ from ..tree import flatten
 from . import CompileError
 from .hooks import DATA, GRAD, running
 from .program import Source, Var
-from .reach import Reach
+from .reach import SCALARS, Reach
 from .tape import Tape
 from .traced import PACKAGE, Fallback, Traced, TracedGenerator, _owner, values
 
@@ -39,9 +39,11 @@ class Run:
         with running(self.tape):
             try:
                 traced = [self._traced(i, x) for i, x in enumerate(self.leaves)]
+                self.place = {id(x): i for i, x in enumerate(traced) if not isinstance(x, (Tensor, *SCALARS))}
                 out = self._run(traced)
                 self.out, self.refill = flatten(out)
                 self.single = isinstance(out, Tensor)
+                self.tape.check()
                 self._check_arguments(traced)
                 self._find_ends()
                 self._check_python()
@@ -56,7 +58,7 @@ class Run:
             return self._commit()
 
     def _run(self, traced):
-        given = self.rebuild(traced)
+        given = self.given = self.rebuild(traced)
         args, kwargs = given if self.nested else (given, {})
         return self.f(*args, **kwargs)
 
@@ -96,7 +98,7 @@ class Run:
         if isinstance(x, np.ndarray) and type(x) not in (np.ndarray, np.memmap):
             raise Fallback(f"argument {i} is a {type(x).__name__}; pass a plain array")
         if kind == "array" or kind == "number":
-            return self.tape.input(Source("arg", key=i), x if kind == "number" else np.asarray(x))
+            return self.tape.input(Source("arg", key=i), x if kind == "number" else np.asarray(x, order="C"))
         if kind == "generator":
             var = self.tape.inputs[Source("arg", key=i)] = Var((), np.dtype(object))
             self.generators.append((x, x.bit_generator.state))
@@ -110,6 +112,9 @@ class Run:
         return x
 
     def _check_arguments(self, traced):
+        now = flatten(self.given)[0]
+        if len(now) != len(traced) or any(x is not before for x, before in zip(now, traced, strict=True)):
+            raise Fallback("it changes a list or dict that is its argument; return a new one")
         for i, x in enumerate(traced):
             if type(x) is Traced and x.symbol is not self.tape.inputs[Source("arg", key=i)]:
                 raise CompileError(
@@ -137,18 +142,40 @@ class Run:
     def _var(self, data):
         return data.symbol if type(data) is Traced else self.tape._name(np.asarray(data))
 
+    def _own(self, data, seen):
+        """The value of an answer: a copy where another answer, no view of this array, was found to be the same."""
+        var = self._var(data)
+        if not var.number and seen.setdefault(var, data) is not data:
+            return self.tape.cast(data, data.dtype).symbol
+        return var
+
     def _check_python(self):
         """Refuses what a program could not do again: changes to Python's own objects."""
         wrong, self.setup = self.reach.changes(self.tape.numbers)
         if wrong:
             raise SideEffect(wrong)
+        for tensor, before in self.tape.states.values():
+            now = values(DATA.__get__(tensor))
+            if (now.shape, now.dtype) != (before.shape, before.dtype):
+                if self.setups >= SETUPS:
+                    raise Fallback(f"a tensor of shape {before.shape} changes its shape or dtype in every call")
+                self.setup = True
         if self.setup and self.setups >= SETUPS:
             raise CompileError(
                 f"compile: {_name(self.f)} makes something new in every call that outlives it; do it outside"
             )
 
     def _check_answers(self):
+        for tensor, _ in self.tape.states.values():
+            if tensor._node is not None and tensor._node.op is not None:
+                raise Fallback("it leaves a computed value with its graph in a tensor from outside; assign x.detach()")
         for x in self.out:
+            if isinstance(x, Tensor) and x._node is not None and x.is_leaf and id(x) in self.tape.local:
+                raise Fallback("its answer is a new tensor that requires grad; make it outside, or return x.detach()")
+            known = isinstance(x, (Tensor, Traced, np.ndarray, *SCALARS))
+            known = known or id(x) in self.place or id(x) in self.reach.holders
+            if not known and not callable(x):
+                raise Fallback(f"its answer is a {type(x).__name__}; return tensors, arrays, numbers, lists or dicts")
             if isinstance(x, Tensor) and not x.is_leaf and x._node.parents is not None:
                 raise Fallback(
                     "its answer carries a graph; call backward inside, return x.detach(), or run it under no_grad"
@@ -167,15 +194,23 @@ class Run:
     def _commit(self):
         """Puts arrays in the place of traced ones, wherever they outlive the run; returns the answer."""
         answers, self.kinds = [], []
+        seen = {}  # Var -> the Traced that was given for it
         for x in self.out:
             if isinstance(x, Tensor) and id(x) in self.tape.states:
                 self.kinds.append(("tensor", x))
             elif isinstance(x, Tensor):
-                self.kinds.append(("made", self._var(DATA.__get__(x))))
-                x = wrap(np.array(values(DATA.__get__(x))))
+                data = DATA.__get__(x)
+                self.kinds.append(("made", self._own(data, seen)))
+                x = wrap(np.array(values(data)))
             elif type(x) is Traced:
-                self.kinds.append(("array", x.symbol))
+                self.kinds.append(("array", self._own(x, seen)))
                 x = x.value[()] if isinstance(x.value, np.ndarray) and not x.ndim else x.value
+            elif id(x) in self.place:
+                self.kinds.append(("argument", self.place[id(x)]))
+                x = self.leaves[self.place[id(x)]]
+            elif isinstance(x, np.ndarray):
+                self.kinds.append(("copy", x))
+                x = x.copy()
             else:
                 self.kinds.append(("object", x))
             answers.append(x)

@@ -49,9 +49,10 @@ class Writer:
         self._statements(plan.pure[:first], "")
         if first < len(plan.pure):
             at = len(self.run)
-            self._statements(plan.pure[first:], "    ")
+            self._statements(plan.pure[first:], " " * 8)
             if len(self.run) > at:
-                self.run.insert(at, 'with np.errstate(divide="raise", over="raise", invalid="raise"):')
+                self.run[at:at] = ["try:", '    with np.errstate(divide="raise", over="raise", invalid="raise"):']
+                self.run += ["except FloatingPointError as singular:", "    raise Changed(singular) from None"]
         self._statements(plan.tail, "")
         answers = ", ".join(map(self.name, self.program.outputs))
         self.run.append(f"return ({answers}{',' * (len(self.program.outputs) == 1)})")
@@ -116,10 +117,10 @@ class Writer:
             self.names[var] = self._unique(wanted or f"v{len(self.names)}")
         return self.names[var]
 
-    def piece(self, var, index):
-        """The text of a part of an array, all of it flat for None; of a static one the name of what `build` makes."""
+    def piece(self, var, text):
+        """A part of an array, by what follows its name; of a static one the name of what `build` makes."""
         name = self.name(var)
-        text = f"{name}.reshape(-1)" if index is None else f"{name}[{self.index(index)}]"
+        text = name + text
         if not self.static(var):
             return text
         if text not in self.parts:
@@ -285,7 +286,7 @@ class Writer:
         A Python number takes the dtype of the array it meets, so what comes out is the same.
         """
         dtypes = {x.dtype for x in s.args if type(x) is Var}
-        if len(dtypes) != 1 or any(type(x) is Var and x.number for x in s.args):
+        if len(dtypes) != 1 or any(type(x) is Var and x.number for x in s.args) or s.func in OF_TWO_KINDS:
             return args
         (dtype,), numbers = dtypes, [x for x in s.args if type(x) is not Var]
         if s.out.dtype not in (dtype, np.dtype(bool)) or not all(_holds(dtype, x) for x in numbers):
@@ -312,6 +313,7 @@ class Writer:
         return ":".join("" if end is None else self.expression(end) for end in ends)
 
 
+OF_TWO_KINDS = {np.ldexp}  # of a float and an int
 METHODS = {np.ndarray.view: "view", np.take: "take", np.dot: "dot"}
 
 
@@ -359,19 +361,29 @@ def _put(w, s, out, args):
 
 def _changes(w, s, out, args):
     if s.kind == "at" and s.func is np.add and _once(s.args[1]):
-        piece = w.piece(s.out, s.args[1])
-        return [f"np.add({piece}, {args[2]}, {piece})" if w.static(s.out) else f"{piece} += {args[2]}"]
+        part = f"[{w.index(s.args[1])}]"
+        if not w.static(s.out) or _is_element(s.args[1], s.out):
+            return [f"{out}{part} += {args[2]}"]
+        piece = w.piece(s.out, part)
+        return [f"np.add({piece}, {args[2]}, {piece})"]
     if s.kind == "flat at":
-        return [f"np.add.at({w.piece(s.out, None)}, {', '.join(args[1:])})"]
+        return [f"np.add.at({w.piece(s.out, '.reshape(-1)')}, {', '.join(args[1:])})"]
     if s.kind == "put":
         return [f"{out}[{w.index(s.args[1])}] = {args[2]}"]
     return [f"{w._spelled(s.func)}.at({out}, {', '.join(args[1:])})"]
 
 
+def _is_element(index, x):
+    """Whether an index of numbers alone gives one number, no array."""
+    parts = index if type(index) is tuple else (index,)
+    return len(parts) == len(x.shape) and all(isinstance(part, (int, np.integer)) for part in parts)
+
+
 def _call(w, s, out, args):
+    if s.func is np.full:
+        return [f"np.copyto({out}, {args[1]}, 'unsafe')"]
     if s.func in FILLS:
-        value = args[1] if s.func is np.full else FILLS[s.func]
-        return [f"{out}.fill({value})"]
+        return [f"{out}.fill({FILLS[s.func]})"]
     if s.func is np.where:
         return [f"np.copyto({out}, {args[2]})", f"np.copyto({out}, {args[1]}, where={args[0]})"]
     axis = (s.kwargs or {}).get("axis", s.args[1] if len(s.args) > 1 else 0)
@@ -394,7 +406,7 @@ OUT = {
 
 
 def _fresh_put(w, s, out, args):
-    return [f"{out} = np.array({args[0]})", *_changes(w, s, out, args)]
+    return [f'{out} = np.array({args[0]}, order="C")', *_changes(w, s, out, args)]  # a flat index counts by rows
 
 
 def _fresh_scalar(w, s, out, args):

@@ -17,7 +17,8 @@ from .source import write
 
 __all__ = ["Step"]
 
-SHAPE_OF, DTYPE_OF = map(attrgetter, ("shape", "dtype"))
+SHAPE_OF, DTYPE_OF, NODE_OF = map(attrgetter, ("shape", "dtype", "_node"))
+READ_ELSEWHERE = {"lr", "param_groups"}  # in the user's own code: then a live number is a constant there
 
 
 class Step:
@@ -29,10 +30,11 @@ class Step:
         self.name = _name(run.f)
         self.kinds, self.refill = run.kinds, run.refill
         self.keys = [(kind := _kind(x), *_constants(kind, x)) for x in leaves]
-        self.guards = Guards(self.reach.checks, self.reach.lengths, tape.numbers)
-        self.noted, self.changes = Guards(*self.reach.noted, tape.numbers), latest.attributes
+        apart = tape.numbers if not READ_ELSEWHERE & self.reach.words else ()
+        self.guards = Guards(self.reach.checks, self.reach.lengths, apart)
+        self.noted, self.changes = Guards(*self.reach.noted, apart), latest.attributes
         looked_at = [(leaf, grad is not None) for leaf, grad, looked in tape.grads.values() if looked]
-        number = {id(x._node): i for i, x in enumerate(leaves) if isinstance(x, Tensor) and x._node is not None}
+        number = {id(_leaf(x)): i for i, x in enumerate(leaves) if isinstance(x, Tensor) and _leaf(x) is not None}
         self.looked_at = [(leaf, had) for leaf, had in looked_at if id(leaf) not in number]
         self.looked_at_arguments = [(number[id(leaf)], had) for leaf, had in looked_at if id(leaf) in number]
         self.twice = _twice(leaves)
@@ -50,8 +52,13 @@ class Step:
         self.program = Program(tape.inputs, tape.statements, answers, inner)
         rewrite(self.program)
         tensors = {s.it: None for s in self.program.inputs if s.kind == "tensor" and s not in self.of_argument}
-        self.tensors = [(t, t.shape, t.dtype, t._node) for t in tensors | dict.fromkeys(self.changed)]
-        self.plan = Plan(self.program, run.exact)
+        had = {t: (data.shape, data.dtype, tape.nodes[id(t)]) for t, data in tape.states.values()}
+        self.tensors = [(t, *had[t]) for t in tensors | dict.fromkeys(self.changed)]
+        inside = {t for t, *_ in self.tensors} | {x for x in leaves if isinstance(x, Tensor)}
+        self.asked = [(t, *what) for t, what in had.items() if t not in inside]  # for their shape, say
+        others = [(t, node) for t, node in self.reach.nodes if t not in inside]
+        self.others, self.nodes = [t for t, _ in others], [node for _, node in others]
+        self.plan = Plan(self.program, run.exact, self.of_argument)
         self.named = _Names(self)
         self.written = write(self.plan, self.named)
         self.source, self.memory = self.written.source, None
@@ -59,7 +66,8 @@ class Step:
         self.getters = [self._getter(source) for source in self.written.sources]
         self.namespace = {"__name__": "compiled"}
         exec(builtins.compile(self.source, f"<compiled {_name(self.f)}>", "exec"), self.namespace)
-        self.gives_way = self.namespace["Changed"], FloatingPointError
+        self.gives_way = self.namespace["Changed"]
+        self.generators = [i for i, key in enumerate(self.keys) if key[0] == "generator"]
 
     # ----- when it may run -----
 
@@ -90,12 +98,14 @@ class Step:
         try:
             return (
                 memory is not None
+                and not self.asked
                 and latest.attributes == self.changes
                 and list(map(type, leaves)) == types
                 and list(map(SHAPE_OF, leaves)) == shapes
                 and list(map(DTYPE_OF, leaves)) == dtypes
                 and all(map(is_, map(getitem, guards.holders, guards.keys), guards.values))
                 and list(map(len, guards.containers)) == guards.lengths
+                and all(map(is_, map(NODE_OF, self.others), self.nodes))
                 and memory.holds()
             )
         except (LookupError, ValueError, AttributeError):
@@ -109,6 +119,10 @@ class Step:
                 return False
             self.changes = changes
         if not self.guards.hold():
+            return False
+        if not all(map(is_, map(NODE_OF, self.others), self.nodes)):
+            return False
+        if not all((t.shape, t.dtype, t._node) == (shape, dtype, node) for t, shape, dtype, node in self.asked):
             return False
         return all((leaf.grad is not None) == had for leaf, had in self.looked_at)
 
@@ -124,7 +138,13 @@ class Step:
     # ----- a call -----
 
     def __call__(self, leaves):
-        answers = self.memory.run(*[get(leaves) for get in self.getters])
+        states = [x.bit_generator.state for x in map(leaves.__getitem__, self.generators)]
+        try:
+            answers = self.memory.run(*[get(leaves) for get in self.getters])
+        except self.gives_way:
+            for i, state in zip(self.generators, states, strict=True):  # the function will draw again
+                leaves[i].bit_generator.state = state
+            raise
         self.memory.hand_over()
         if self.one:
             return wrap(answers[0])
@@ -140,6 +160,10 @@ class Step:
     def _answer(self, kind, it, answers, leaves):
         if kind == "made":
             return wrap(next(answers))
+        if kind == "copy":
+            return it.copy()
+        if kind == "argument":
+            return leaves[it]
         if kind == "array":
             answer = next(answers)
             return answer[()] if isinstance(answer, np.ndarray) and not answer.ndim else answer
@@ -221,6 +245,11 @@ def _constants(kind, x):
     return (x,) if kind == "object" else ()
 
 
+def _leaf(x):
+    """Where gradients of a tensor arrive, a frozen one's too; None if they never did."""
+    return getattr(x, "_leaf", None)
+
+
 def _twice(leaves):
     """Which Tensors among the arguments are one: for each its first number."""
     first = {}
@@ -233,8 +262,8 @@ def _arguments(leaves, sources):
     for i, x in enumerate(leaves):
         if isinstance(x, Tensor):
             owners[id(x)] = i
-            if x._node is not None:
-                owners[id(x._node)] = i
+            if _leaf(x) is not None:
+                owners[id(_leaf(x))] = i
     return {s: owners[id(s.it)] for s in sources if s.kind in ("tensor", "grad") and id(s.it) in owners}
 
 

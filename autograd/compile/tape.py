@@ -11,6 +11,7 @@ import inspect
 import operator
 import sys
 import weakref
+import zlib
 
 import numpy as np
 
@@ -18,12 +19,13 @@ from ..graph import wrap
 from ..tensor import Tensor
 from . import CompileError
 from .functions import BY_VALUE, IN_PLACE, MAY_VIEW, PYTHONS, REWRITTEN, SHAPES, TAKE_NUMBERS
-from .hooks import DATA, GRAD, NAMES, OUTSIDE
+from .hooks import DATA, GRAD, NAMES, OUTSIDE, Singular
 from .program import Source, Statement, Var, frozen, replaced
 from .traced import PACKAGE, Fallback, Traced, _owner, users_line, values
 
 __all__ = ["Tape"]
 
+NUMBERS = {int, float, bool}
 LIMIT = 50_000  # numpy calls: the text of more takes minutes to compile
 
 
@@ -34,10 +36,13 @@ class Tape:
         self.statements = []
         self.inputs = {}  # where from -> Var
         self.states = {}  # id -> (Tensor, the array it had)
+        self.nodes = {}  # id -> the node it had
         self.grads = {}  # id -> (Leaf, the gradient it had, whether the run looked at it)
         self.made = []  # weak references to the tensors made here
         self.local = set()  # ids of tensors and leaves made here
         self.constants = {}  # id -> Var; the Var keeps the array
+        self.contents = {}  # id -> a digest of what the array held when it was met
+        self.raised = None  # an error that depends on values: if the function goes on, it has caught it
         self.numbers = set()  # (id of the holder, key) of the numbers that are looked up anew in every call
         self.memo = {}
         self.strict = 0
@@ -61,6 +66,7 @@ class Tape:
         if id(tensor) in self.local:
             return data
         self.states[id(tensor)] = tensor, data
+        self.nodes[id(tensor)] = tensor._node
         traced = self.input(Source("tensor", tensor), data)
         DATA.__set__(tensor, traced)
         return traced
@@ -136,6 +142,7 @@ class Tape:
             var = self.constants.get(id(leaf))
             if var is None:
                 var = self.constants[id(leaf)] = Var(leaf.shape, leaf.dtype, const=leaf)
+                self.contents[id(leaf)] = _digest(leaf)
             return var
         return leaf
 
@@ -164,8 +171,8 @@ class Tape:
             traced = self.note("reduce", ufunc, inputs, kwargs, ufunc.reduce(*values(inputs), **values(kwargs)))
         elif method != "__call__" or kwargs or ufunc.nout > 1:
             traced = self.call(ufunc if method == "__call__" else getattr(ufunc, method), inputs, kwargs)
-        elif ufunc in PYTHONS and all(type(x) in (int, float) or _is_number(x) for x in inputs) and _by_operator():
-            traced = self._scalar(PYTHONS[ufunc], inputs)
+        elif ufunc in PYTHONS and all(type(x) in NUMBERS or _is_number(x) for x in inputs) and _by_operator():
+            traced = self.number_of(PYTHONS[ufunc], inputs)
         else:
             result = ufunc(*[x.value if type(x) is Traced else x for x in inputs])
             args = tuple([x.symbol if type(x) is Traced and x.tape is self else self._name(x) for x in inputs])
@@ -174,7 +181,7 @@ class Tape:
             return traced  # numpy's scalars do not change: `y += x` binds another
         return self.assign(out[0], traced)
 
-    def _scalar(self, op, inputs):
+    def number_of(self, op, inputs):
         """Python's own arithmetic, whose answer takes the dtype of the array it meets."""
         result = float(op(*values(inputs)))
         traced = self.note("scalar", op, inputs, None, np.float64(result))
@@ -205,8 +212,12 @@ class Tape:
         """What a function of numpy's makes of traced arrays."""
         if func in SHAPES:
             return func(*values(args), **values(kwargs))
-        if func in BY_VALUE:
-            raise self._by_value(f"numpy.{func.__name__}")
+        called = f"numpy.{func.__name__}"
+        by_value = func in BY_VALUE or (func is np.where and len(args) == 1)
+        if by_value or (func is np.repeat and _repeats(*args, **kwargs)):
+            raise self._by_value(called)
+        if kwargs.get("order") in ("K", "A"):
+            raise Fallback(f"{called} asks how an array lies in memory, at {users_line()}; leave `order` out")
         if func in REWRITTEN:
             return REWRITTEN[func](*args, **kwargs)
         if func in IN_PLACE or kwargs.get("copy") is False or kwargs.get("overwrite_input"):
@@ -281,6 +292,18 @@ class Tape:
             return Traced(self, result, traced.symbol)
         return traced if out is None else self.assign(out, traced)
 
+    def check(self):
+        """Raises where the run did what its statements do not tell of."""
+        for key, var in self.constants.items():
+            if _digest(var.const) != self.contents[key]:
+                raise Fallback(
+                    f"an array of shape {var.shape} is changed in place while the function runs; make it of values of "
+                    "the function's, or a tensor"
+                )
+        if self.raised is not None:
+            kind = Singular if isinstance(self.raised, FloatingPointError) else Fallback
+            raise kind(f"an operation raised {type(self.raised).__name__}: {self.raised}, and the function went on")
+
     def rescues(self, error):
         """Whether an operation that failed with `error` can be noted as a whole."""
         return isinstance(error, (Fallback, CompileError)) and len(self.statements) <= LIMIT
@@ -312,9 +335,14 @@ class Tape:
         return truth
 
 
+def _digest(x):
+    """What tells whether an array has changed."""
+    return None if x.dtype.hasobject else zlib.adler32(np.ascontiguousarray(x).view(np.uint8))
+
+
 def _by_operator():
     """Whether a ufunc was called by an operator on a Traced: of Python's numbers that is Python's arithmetic."""
-    return sys._getframe(3).f_globals.get("__name__") == "numpy.lib.mixins"
+    return sys._getframe(4).f_globals.get("__name__") == "numpy.lib.mixins"
 
 
 @functools.cache
@@ -329,6 +357,11 @@ def _place_of_out(func):
 def _out_by_position(func, args):
     place = _place_of_out(func)
     return place is not None and len(args) > place and args[place] is not None
+
+
+def _repeats(x, repeats, axis=None):
+    """Whether it is traced how often each element of `x` is repeated."""
+    return any(type(n) is Traced for n in (repeats if isinstance(repeats, (list, tuple)) else [repeats]))
 
 
 def _is_number(x):

@@ -4,6 +4,7 @@ numpy hands its calls on a `Traced` to `__array_ufunc__` and `__array_function__
 that name. What would need the numbers themselves is refused, with the user's line.
 """
 
+import operator
 import sys
 import weakref
 
@@ -52,8 +53,14 @@ class Traced(NDArrayOperatorsMixin):
     size = property(lambda self: self.value.size)
     nbytes = property(lambda self: self.value.nbytes)
     itemsize = property(lambda self: self.value.itemsize)
-    flags = property(lambda self: self.value.flags)
     T = property(lambda self: np.transpose(self))
+
+    @property
+    def flags(self):
+        if _owner(sys._getframe(1)) not in (PACKAGE, "numpy"):
+            raise Fallback(f"the array's flags are used, at {users_line()}; they say how it lies in memory")
+        return self.value.flags
+
     mT = property(lambda self: np.swapaxes(self, -1, -2))
 
     def __len__(self):
@@ -65,20 +72,22 @@ class Traced(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
         if any(isinstance(x, Tensor) for x in inputs):
             return NotImplemented  # it records
-        return self.tape.ufunc(ufunc, method, inputs, out, kwargs)
+        return _noting_errors(self.tape, self.tape.ufunc, ufunc, method, inputs, out, kwargs)
 
     def __array_function__(self, func, types, args, kwargs):
         if any(issubclass(kind, Tensor) for kind in types):
             return NotImplemented
-        return self.tape.function(func, args, kwargs)
+        return _noting_errors(self.tape, self.tape.function, func, args, kwargs)
 
     def __getitem__(self, index):
-        return self.tape.getitem(self, index)
+        return _noting_errors(self.tape, self.tape.getitem, self, index)
 
     def __setitem__(self, index, value):
-        self.tape.put("put", None, self, index, value)
+        _noting_errors(self.tape, self.tape.put, "put", None, self, index, value)
 
     def __pow__(self, n):
+        if self.symbol.number and type(n) in (int, float, bool):
+            return self.tape.number_of(operator.pow, (self, n))
         short = {2: np.square, 0.5: np.sqrt, -1: np.reciprocal}.get(n) if type(n) in (int, float) else None
         if self.symbol.number or (self.dtype.kind != "f" and not (type(n) is int and n == 2)):
             short = None
@@ -173,6 +182,19 @@ class Traced(NDArrayOperatorsMixin):
         if hasattr(np.ndarray, name) and not name.startswith("__"):
             raise Fallback(f"the array's {name} is used, at {users_line()}")
         raise AttributeError(f"an array has no attribute {name!r}")
+
+
+BY_VALUE = (np.linalg.LinAlgError, ArithmeticError, IndexError)  # errors that other values might not meet
+
+
+def _noting_errors(tape, f, *args):
+    """f(*args); an error that depends on values is noted, for the function may catch it."""
+    try:
+        return f(*args)
+    except BY_VALUE as error:
+        if not isinstance(error, IndexError) or "out of bounds for axis" in str(error):  # not of the shape alone
+            tape.raised = error
+        raise
 
 
 FUNCTIONS_AS_METHODS = {"argmax", "argmin", "argsort", "cumsum", "cumprod", "diagonal", "dot", "ravel",

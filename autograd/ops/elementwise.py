@@ -66,7 +66,7 @@ PRODUCTS = {  # exponent: the same by products, 0.2 ns an element; numpy's power
 
 def _power(x, y):
     """x ** y, elementwise."""
-    if type(y) in (int, float) and y in PRODUCTS and getattr(getattr(x, "dtype", None), "kind", "") == "f":
+    if type(y) in (int, float) and y in PRODUCTS and getattr(x, "ndim", 0) and x.dtype.kind == "f":
         return PRODUCTS[y](x)
     if isinstance(x, (list, tuple)) or isinstance(y, (list, tuple)):
         return np.power(x, y)
