@@ -4,7 +4,7 @@ compiled   what `compile` gives: a step for each kind of call    program  values
 run        one run on a tape, and all a step is made of          rewrite  statements that stand in for slower ones
 tape       every numpy call of it: forward, backward, update     flats    the same update of many states as one
 traced     what stands for arrays and generators meanwhile       plan     which memory each value lives in
-functions  numpy's functions, as a tape takes them               arena    the bytes that values share, and which are free
+functions  numpy's functions, as a tape takes them               arena    the bytes that values share, which are free
 hooks      what a running tape swaps in the engine               source   the program as numpy code
 reach      what a function can reach, as conditions              step     a program, when it may run, and its calls
 report     a step in numbers, and as a module of its own         memory   the arrays that a step's text is bound to
