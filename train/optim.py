@@ -318,7 +318,7 @@ class Adam(Optimizer):
     def _corrected(self, n, dtype, o):
         """Counts a step in `n`; gives eps and lr with the corrections of m and v, that of v taken out of the root."""
         for before, of, found in o["corrected"]:
-            if of == dtype and before == n:
+            if of == dtype and type(before) is type(n) and before == n:  # in a traced run a new count is an array
                 n += 1
                 return found
         before, (b1, b2) = n.copy(), o["betas"]

@@ -14,6 +14,7 @@ from .traced import Fallback
 __all__ = ["Compiled"]
 
 PROGRAMS = 32  # of one function; the one that was not used for longest goes
+AGAIN = 5  # calls in a row for which a program gave way, after which it is traced anew
 WAYS = 100  # calls in a row for which a program gave way to the function itself, after which it is not asked again
 
 
@@ -27,7 +28,7 @@ class Compiled:
         self.f = f
         self.exact = exact
         self.steps = []  # the last one used first
-        self.setups = 0
+        self.setups = {}  # kind of call -> runs in a row that set something up
         self.runs_as_it_is, self.told, self.given_way = False, set(), 0
         self.lock = threading.RLock()
 
@@ -45,8 +46,16 @@ class Compiled:
                         self.given_way = 0
                         return answer
                     except step.gives_way as reason:  # other values, another way; or a gradient is singular
+                        if self.given_way % AGAIN == AGAIN - 1:  # for good, it seems: there may be a program for it
+                            self.given_way += 1
+                            self.steps.remove(step)
+                            break
                         return self._gives_way(args, kwargs, reason)
             return self._trace(args, kwargs, form, leaves)
+
+    def __reduce__(self):
+        """Copied and pickled as the function: its programs are of these tensors."""
+        return Compiled, (self.f, self.exact)
 
     def __get__(self, instance, owner=None):
         """Of a method that is compiled: bound to its object."""
@@ -54,7 +63,8 @@ class Compiled:
 
     def _trace(self, args, kwargs, form, leaves):
         """The answer of a run that is noted, and made into a step."""
-        run = Run(self, args, kwargs, leaves)
+        kind = repr((form, *(getattr(x, "shape", type(x)) for x in leaves)))
+        run = Run(self, args, kwargs, leaves, self.setups.get(kind, 0))
         try:
             answer = run.answer()
         except Singular as reason:
@@ -63,7 +73,7 @@ class Compiled:
             self.runs_as_it_is = True
             self._tell(f"runs as it is, not compiled: {reason}")
             return self.f(*args, **kwargs)
-        self.setups = self.setups + 1 if run.setup else 0
+        self.setups[kind] = self.setups.get(kind, 0) + 1 if run.setup else 0
         if not run.setup:
             for step in self.steps:
                 if not step.valid():  # it may be again: of train() and eval() each has its own

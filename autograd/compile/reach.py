@@ -1,17 +1,20 @@
 """What a function can reach: its variables, and what hangs on them. A program is valid while these are what they were.
 
-Followed are closures, globals that the code names, defaults, attributes, and the entries of dicts, lists and tuples of
-up to `LONG` entries; not modules, classes, functions of this package, nor the inside of arrays. Numbers, strings and
-truths among them are constants of a program: one that changes makes a new program.
+Followed are closures, globals that the code names, defaults, attributes, and the entries of dicts, lists, tuples and
+sets of up to `LONG` entries; not modules, nor the classes of numpy, the standard library and this package. Numbers,
+strings and truths among them are constants of a program: one that changes makes a new program.
 """
 
 import contextlib
+import copy
 import dis
 import functools
 import random
 import sys
 import types
+import zlib
 from collections import deque
+from operator import is_
 
 import numpy as np
 
@@ -19,12 +22,16 @@ from .. import graph
 from ..graph import Noted
 from ..tensor import Tensor
 
-__all__ = ["SCALARS", "Reach", "same"]
+__all__ = ["SCALARS", "Reach", "digest", "same"]
 
 LONG = 1000  # entries; a longer container is taken to be data
 SCALARS = (int, float, complex, bool, str, bytes, type(None), np.generic, np.dtype)
 PACKAGE = __name__.partition(".")[0]
 KNOWN = {PACKAGE, "numpy", "builtins", *sys.stdlib_module_names} - {"__main__"}  # whose classes are not looked into
+CONTAINERS = {Tensor, dict, list, tuple, set, frozenset, deque, types.NoneType}
+DYNAMIC = {"getattr", "vars", "__dict__", "attrgetter", "methodcaller", "asdict", "astuple", "fields", "eval", "exec"}
+IMPLICIT = {"__dict__", "__weakref__", "__doc__", "__module__", "__slots__", "__init__", "__repr__", "__new__"}
+DIGESTED, COPIED = 1 << 26, 1 << 20  # bytes of an array up to which its content is looked at, and can be put back
 
 
 class Reach:
@@ -32,39 +39,47 @@ class Reach:
 
     checks:  the (holder, key, value) triples with `holder[key] is value`: attributes, entries, variables of closures.
     lengths: the (holder, how many entries) pairs. An attribute that shadows its class's (`training`) is one more.
+
+    Attributes of the user's own objects and classes count where some code that was met names them: what `step` never
+    names, another method may change. This package's objects, and those of classes derived from its, count whole.
     """
 
     def __init__(self, roots):
         self.checks, self.lengths = [], []
         self.noted = [], []  # the same, of objects that count their changes
-        self.keys = {}  # id of a dict -> its keys
+        self.contents = []  # (a container, a copy of it)
+        self.arrays = []  # (array, digest of its content, a copy if it is small, its name)
         self.remembered = []  # (name, tensor): of an optimizer's state
         self.generators = {}  # id -> (generator, its state, its name)
         self.memories = set()  # ids of dicts in which optimizers remember, by their parameters
         self.words = set()  # names and strings in the code of functions that are not this package's
+        self.movers = set()  # ids of an optimizer's own methods: what they read of its options is that of the call
+        self.waiting = {}  # name -> what hangs on objects under a name that no code was found to name yet
         self.names = {}  # id of a tensor -> its name
         self.holders = {}  # id -> name; keeps what was walked
         for generator, called in ((_global, "numpy.random"), (random, "random"), *graph.generators):
             self.generators[id(generator)] = generator, _state(generator), called
         self.own = list(graph.generators)
-        stack, self._kept = [(name, x) for name, x in reversed(roots)], []
-        while stack:
-            stack.extend(reversed(list(self._visit(*stack.pop()))))
+        self.stack, self._kept = [(name, x) for name, x in reversed(roots)], []
+        while self.stack:
+            self.stack.extend(reversed(list(self._visit(*self.stack.pop()))))
         self.names |= {id(x): name for name, x in self.remembered}
         tensors = {id(x): x for x in (*self.holders_of(Tensor), *(x for _, x in self.remembered))}
         self.nodes = [(x, x._node) for x in tensors.values()]
 
     def _visit(self, name, x):
         """Notes `x`, and yields the (name, object) pairs of what hangs on it."""
-        if (
-            isinstance(x, (*SCALARS, np.ndarray, type, types.ModuleType, types.BuiltinFunctionType))
-            or id(x) in self.holders
-        ):
+        if isinstance(x, (*SCALARS, types.ModuleType)) or id(x) in self.holders:
             return
         self.holders[id(x)] = name
         self._kept.append(x)
-        if isinstance(x, Tensor):
-            self.names[id(x)] = name
+        if isinstance(x, np.ndarray):
+            if x.nbytes <= DIGESTED:
+                self.arrays.append((x, digest(x), x.copy() if x.nbytes <= COPIED else None, name))
+        elif isinstance(x, type):
+            yield from self._class(name, x)
+        elif isinstance(x, types.BuiltinFunctionType):
+            yield name, x.__self__
         elif isinstance(x, (np.random.Generator, np.random.RandomState, random.Random)):
             self.generators[id(x)] = x, _state(x), name
         elif isinstance(x, types.MethodType):
@@ -77,49 +92,97 @@ class Reach:
         elif isinstance(x, (staticmethod, classmethod, property)):
             parts = (x.fget, x.fset) if isinstance(x, property) else (x.__func__,)
             yield from ((name, part) for part in parts if part is not None)
+        elif isinstance(x, functools.partial):
+            yield from ((name, part) for part in (x.func, x.args, x.keywords))
+        else:
+            yield from self._container(name, x)
+
+    def _container(self, name, x):
+        """What is in a container; and what hangs on any other object, or one of a class of the user's."""
+        if isinstance(x, Tensor):
+            self.names[id(x)] = name
         elif isinstance(x, (dict, types.MappingProxyType)):
             told = [(f"{name}.{self._spelled(key)}", key) for key in x]
             yield from self._entries(x, told, by_tensor=id(x) in self.memories)
         elif isinstance(x, (set, frozenset)):
-            self.lengths.append((x, len(x)))
-            yield from ((name, it) for it in x if len(x) <= LONG)
+            yield from self._entries(_Members(x), [(name, it) for it in x])
         elif isinstance(x, (list, tuple, deque)):
             yield from self._entries(x, [(f"{name}.{i}", i) for i in range(len(x))] if len(x) <= LONG else [])
-        else:
+        if type(x) not in CONTAINERS and not isinstance(x, types.MappingProxyType):
             yield from self._object(name, x)
 
     def _object(self, name, x):
-        """What hangs on any other object: its attributes, and what its class's own code may look up."""
-        if isinstance(x, functools.partial):
-            yield from ((name, part) for part in (x.func, x.args, x.keywords))
+        """What hangs on an object: its attributes, and what its class has."""
         remembers = getattr(type(x), "remembers", None)
         if remembers is not None:
             self.memories.add(id(getattr(x, remembers)))
+        whole = any(_package(cls) == PACKAGE for cls in type(x).__mro__)
         if hasattr(x, "__dict__"):
-            yield from self._entries(vars(x), [(f"{name}.{key}", key) for key in vars(x)], noted=isinstance(x, Noted))
+            told = [(f"{name}.{key}", key) for key in vars(x)]
+            if whole:
+                yield from self._entries(vars(x), told, noted=isinstance(x, Noted))
+            else:
+                self._named(_Attributes(x), told)
         for cls in type(x).__mro__:
-            if cls.__module__.partition(".")[0] in KNOWN:
+            if _package(cls) not in KNOWN:
+                slots = cls.__dict__.get("__slots__", ())
+                slots = [_mangled(cls, key) for key in ((slots,) if isinstance(slots, str) else slots)]
+                self._named(_Attributes(x), [(f"{name}.{key}", key) for key in slots if key not in IMPLICIT])
+        yield type(x).__name__, type(x)
+
+    def _class(self, name, cls):
+        """What a class of the user's, and those it is derived from, have under names that some code names."""
+        for base in cls.__mro__:
+            if _package(base) in KNOWN or (base is not cls and id(base) in self.holders):
                 continue
-            slots = cls.__dict__.get("__slots__", ())
-            slots = [key for key in ((slots,) if isinstance(slots, str) else slots) if not key.startswith("__")]
-            yield from self._entries(_Slots(x), [(f"{name}.{key}", key) for key in slots], whole=False)
-            if id(cls) not in self.holders:
-                self.holders[id(cls)] = cls.__name__
-                own = {key: it for key, it in vars(cls).items() if not key.startswith("__") or callable(it)}
-                yield from self._entries(vars(cls), [(f"{cls.__name__}.{key}", key) for key in own], whole=False)
+            self.holders[id(base)] = base.__name__
+            self._kept.append(base)
+            if hasattr(base, "remembers"):
+                self.movers |= set(map(id, vars(base).values()))
+            known = {key for other in cls.__mro__ if _package(other) == PACKAGE for key in vars(other)}
+            holder = _Own(base)
+            for key in vars(base):
+                asked = key in known or (key.startswith("__") and key not in IMPLICIT and callable(vars(base)[key]))
+                entry = f"{base.__name__}.{key}", key
+                if asked:  # by Python itself, or by this package
+                    yield from self._entries(holder, [entry], whole=False)
+                elif key not in IMPLICIT:
+                    self._named(holder, [entry])
+
+    def _named(self, holder, told):
+        """Has entries wait until some code names them."""
+        for name, key in told:
+            self.waiting.setdefault(key, []).append((holder, name))
+        self._let_go(self.words)
+
+    def _met(self, words):
+        """Notes what some code names, and lets go what waited for that."""
+        new = words - self.words
+        self.words |= new
+        self._let_go(new)
+
+    def _let_go(self, words):
+        """Goes on to what waits for one of some words; of what they name models come first, as in `_entries`."""
+        found = []
+        for key in [key for key in self.waiting if key in words or DYNAMIC & words]:  # those may look up any name
+            for holder, name in self.waiting.pop(key):
+                found += self._entries(holder, [(name, key)], whole=False)
+        self.stack += sorted(found, key=lambda it: isinstance(it[1], Noted))  # the last one is visited first
 
     def _function(self, name, f):
         for variable, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
             yield from self._entries(_Cell(cell), [(variable, 0)])
         package = f.__globals__.get("__name__", "").partition(".")[0] == PACKAGE
-        named = [] if package else [key for key in _globals_of(f.__code__) if key in f.__globals__]
-        if not package:
-            self.words |= _words(f.__code__)
+        if package:
+            yield name, f.__defaults__
+            yield name, f.__kwdefaults__
+            return
+        self._met(_words(f.__code__) - ({"lr"} if id(f) in self.movers else set()))
         if f.__dict__:
             yield from self._entries(f.__dict__, [(f"{name}.{key}", key) for key in f.__dict__])
-        yield from self._entries(f.__globals__, [(key, key) for key in named], whole=False)
-        yield name, f.__defaults__
-        yield name, f.__kwdefaults__
+        named = [(key, key) for key in _globals_of(f.__code__) if key in f.__globals__]
+        yield from self._entries(f.__globals__, named, whole=False)
+        yield from self._entries(_Attributes(f), [(name, "__defaults__"), (name, "__kwdefaults__")], whole=False)
 
     def _entries(self, holder, named, whole=True, noted=False, by_tensor=False):
         """Notes what `holder` has under the keys of (name, key) pairs, and yields the (name, object) pairs.
@@ -130,7 +193,9 @@ class Reach:
         if whole and not isinstance(holder, _Cell):
             self._kept.append(holder)
             lengths.append((holder, len(holder)))
-            self.keys[id(holder)] = set(holder) if type(holder) is dict else ()
+            it = holder.it if isinstance(holder, _Members) else holder
+            if isinstance(it, (dict, list, set, deque)):
+                self.contents.append((it, copy.copy(it)))
         if len(named) > LONG:
             return
         found = []
@@ -146,7 +211,7 @@ class Reach:
                 elif isinstance(value, dict):
                     self._kept.append(value)
                     self.lengths.append((value, len(value)))
-                    self.keys[id(value)] = set(value)
+                    self.contents.append((value, value.copy()))
                     self.remembered += [(f"{name}.{k}", x) for k, x in value.items() if isinstance(x, Tensor)]
 
     def _spelled(self, key):
@@ -169,11 +234,16 @@ class Reach:
                 return f"draws from the random generator `{name}`", True
         if graph.generators != self.own:
             return "draws from the random generator `mytorch's own`", True
+        for array, before, _, name in self.arrays:
+            if digest(array) != before:
+                return f"changes the array `{name}`", True
         setup = False
         for holder, n in self.lengths + self.noted[1]:
             if len(holder) != n:
-                if isinstance(holder, list):
-                    return f"appends to the list `{self._name(holder)}`", True
+                it = holder.it if isinstance(holder, _Members) else holder
+                if isinstance(it, (list, deque, set)):
+                    how = "appends to" if len(it) > n else "takes from"
+                    return f"{how} the {type(it).__name__} `{self._name(it)}`", True
                 setup = True
         for holder, key, value in self.checks + self.noted[0]:
             try:
@@ -188,22 +258,28 @@ class Reach:
         return None, setup
 
     def restore(self):
-        """Puts everything back that a run has changed: entries, lengths of lists and dicts, states of generators."""
-        for holder, n in self.lengths + self.noted[1]:
-            if type(holder) is list:
-                del holder[n:]
-            elif type(holder) is dict and len(holder) > n:
-                for key in [key for key in holder if key not in self.keys[id(holder)]]:
-                    del holder[key]
+        """Puts everything back that a run has changed: containers, attributes, arrays, states of generators."""
+        for it, before in self.contents:
+            if len(it) == len(before) and all(map(is_, _flat(it), _flat(before))):
+                continue
+            if isinstance(it, list):
+                it[:] = before
+                continue
+            it.clear()
+            it.extend(before) if isinstance(it, deque) else it.update(before)
         for holder, key, value in self.checks + self.noted[0]:
-            if type(holder) in (dict, list, _Cell, _Slots):
+            if isinstance(holder, (dict, list, _Cell, _Attributes)):
                 holder[key] = value
+        for array, before, kept, _ in self.arrays:
+            if kept is not None and digest(array) != before:
+                array[...] = kept
         for generator, state, _ in self.generators.values():
             _set_state(generator, state)
 
     def _name(self, holder, key=None):
+        it = getattr(holder, "it", holder)
         for x in self._kept:
-            if x is holder or getattr(x, "__dict__", None) is holder:
+            if x is it or getattr(x, "__dict__", None) is it:
                 name = self.holders.get(id(x), "")
                 return f"{name}.{self._spelled(key)}".strip(".") if key is not None else name
         return self._spelled(key)
@@ -227,8 +303,8 @@ class _Cell:
         return 1
 
 
-class _Slots:
-    """An object with slots as a holder of its entries."""
+class _Attributes:
+    """An object as a holder of its attributes, those in slots too."""
 
     __slots__ = ("it",)
 
@@ -242,7 +318,57 @@ class _Slots:
             raise ValueError("not set yet") from error
 
     def __setitem__(self, key, value):
-        setattr(self.it, key, value)
+        if getattr(self.it, key, None) is not value:
+            setattr(self.it, key, value)
+
+
+class _Own(_Attributes):
+    """A class as a holder of what is defined in it, and not in those it is derived from."""
+
+    __slots__ = ()
+
+    def __getitem__(self, key):
+        return vars(self.it)[key]
+
+    def __setitem__(self, key, value):
+        if vars(self.it).get(key) is not value:
+            setattr(self.it, key, value)
+
+
+class _Members:
+    """A set as a holder of its members."""
+
+    __slots__ = ("it",)
+
+    def __init__(self, it):
+        self.it = it
+
+    def __getitem__(self, key):
+        if key not in self.it:
+            raise KeyError(key)
+        return key
+
+    def __len__(self):
+        return len(self.it)
+
+
+def _flat(container):
+    """The entries of a container, and their keys."""
+    return [x for pair in container.items() for x in pair] if isinstance(container, dict) else list(container)
+
+
+def _package(cls):
+    return cls.__module__.partition(".")[0]
+
+
+def _mangled(cls, key):
+    """The name under which a class keeps what its code calls `key`."""
+    return f"_{cls.__name__.lstrip('_')}{key}" if key.startswith("__") and not key.endswith("__") else key
+
+
+def digest(x):
+    """What tells whether an array has changed."""
+    return None if x.dtype.hasobject else zlib.adler32(np.ascontiguousarray(x).view(np.uint8))
 
 
 def _self(name):

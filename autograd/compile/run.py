@@ -22,7 +22,7 @@ SETUPS = 3  # runs in a row that may set things up, as an optimizer's first step
 class Run:
     """A run of a function on a tape: its answer, and all a Step is made of. A run that fails leaves no trace."""
 
-    def __init__(self, compiled, args, kwargs, leaves):
+    def __init__(self, compiled, args, kwargs, leaves, setups=0):
         self.f, self.exact = compiled.f, compiled.exact
         self.leaves = leaves
         self.enabled = mode.enabled
@@ -32,14 +32,14 @@ class Run:
         self.reach = Reach([(getattr(self.f, "__name__", "f"), self.f), *others])
         self.tape = Tape()
         self.generators = []  # (generator, its state before) of the arguments
-        self.setups = compiled.setups
+        self.setups = setups
 
     def answer(self):
         """Runs the function, puts concrete values where traced ones are, and returns its answer."""
         with running(self.tape):
             try:
                 traced = [self._traced(i, x) for i, x in enumerate(self.leaves)]
-                self.place = {id(x): i for i, x in enumerate(traced) if not isinstance(x, (Tensor, *SCALARS))}
+                self.place = {id(x): i for i, x in enumerate(traced) if not isinstance(x, SCALARS)}
                 out = self._run(traced)
                 self.out, self.refill = flatten(out)
                 self.single = isinstance(out, Tensor)
@@ -161,9 +161,7 @@ class Run:
                     raise Fallback(f"a tensor of shape {before.shape} changes its shape or dtype in every call")
                 self.setup = True
         if self.setup and self.setups >= SETUPS:
-            raise CompileError(
-                f"compile: {_name(self.f)} makes something new in every call that outlives it; do it outside"
-            )
+            raise Fallback("it makes something new in every call that outlives it; do it outside")
 
     def _check_answers(self):
         for tensor, _ in self.tape.states.values():
@@ -196,7 +194,10 @@ class Run:
         answers, self.kinds = [], []
         seen = {}  # Var -> the Traced that was given for it
         for x in self.out:
-            if isinstance(x, Tensor) and id(x) in self.tape.states:
+            if id(x) in self.place:
+                self.kinds.append(("argument", self.place[id(x)]))
+                x = self.leaves[self.place[id(x)]]
+            elif isinstance(x, Tensor) and id(x) not in self.tape.local:
                 self.kinds.append(("tensor", x))
             elif isinstance(x, Tensor):
                 data = DATA.__get__(x)
@@ -205,9 +206,6 @@ class Run:
             elif type(x) is Traced:
                 self.kinds.append(("array", self._own(x, seen)))
                 x = x.value[()] if isinstance(x.value, np.ndarray) and not x.ndim else x.value
-            elif id(x) in self.place:
-                self.kinds.append(("argument", self.place[id(x)]))
-                x = self.leaves[self.place[id(x)]]
             elif isinstance(x, np.ndarray):
                 self.kinds.append(("copy", x))
                 x = x.copy()

@@ -11,7 +11,6 @@ import inspect
 import operator
 import sys
 import weakref
-import zlib
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from . import CompileError
 from .functions import BY_VALUE, IN_PLACE, MAY_VIEW, PYTHONS, REWRITTEN, SHAPES, TAKE_NUMBERS
 from .hooks import DATA, GRAD, NAMES, OUTSIDE, Singular
 from .program import Source, Statement, Var, frozen, replaced
+from .reach import digest
 from .traced import PACKAGE, Fallback, Traced, _owner, users_line, values
 
 __all__ = ["Tape"]
@@ -142,7 +142,7 @@ class Tape:
             var = self.constants.get(id(leaf))
             if var is None:
                 var = self.constants[id(leaf)] = Var(leaf.shape, leaf.dtype, const=leaf)
-                self.contents[id(leaf)] = _digest(leaf)
+                self.contents[id(leaf)] = digest(leaf)
             return var
         return leaf
 
@@ -295,7 +295,7 @@ class Tape:
     def check(self):
         """Raises where the run did what its statements do not tell of."""
         for key, var in self.constants.items():
-            if _digest(var.const) != self.contents[key]:
+            if digest(var.const) != self.contents[key]:
                 raise Fallback(
                     f"an array of shape {var.shape} is changed in place while the function runs; make it of values of "
                     "the function's, or a tensor"
@@ -333,11 +333,6 @@ class Tape:
         line, what = self._where()
         self.statements.append(Statement("guard", bool, (x.symbol, truth), None, None, line, what or "guard", False))
         return truth
-
-
-def _digest(x):
-    """What tells whether an array has changed."""
-    return None if x.dtype.hasobject else zlib.adler32(np.ascontiguousarray(x).view(np.uint8))
 
 
 def _by_operator():

@@ -98,13 +98,22 @@ class Traced(NDArrayOperatorsMixin):
     def __bool__(self):
         return self.tape.decide(self)
 
-    def _number(self):
+    def _number(self, *_):
         raise CompileError(
             f"compile: the function takes a number out of a tensor, at {users_line()}; it would be the same in every "
             "later call. Return the tensor, or keep it a tensor"
         )
 
     __float__ = __int__ = __index__ = __complex__ = item = tolist = _number
+    __round__ = __trunc__ = __floor__ = __ceil__ = __hash__ = _number
+
+    def __copy__(self, memo=None):
+        return self.copy()
+
+    __deepcopy__ = __copy__
+
+    def __reduce_ex__(self, protocol):
+        raise Fallback(f"a traced value is pickled, at {users_line()}")
 
     def __array__(self, dtype=None, copy=None):
         raise Fallback(f"numpy asks for the array of a traced value, at {users_line()}")
@@ -179,7 +188,8 @@ class Traced(NDArrayOperatorsMixin):
     def __getattr__(self, name):
         if name in FUNCTIONS_AS_METHODS:
             return lambda *args, **kwargs: getattr(np, name)(self, *args, **kwargs)
-        if hasattr(np.ndarray, name) and not name.startswith("__"):
+        known = hasattr(np.ndarray, name) or (self.symbol.number and hasattr(float, name))
+        if known and not name.startswith("__"):
             raise Fallback(f"the array's {name} is used, at {users_line()}")
         raise AttributeError(f"an array has no attribute {name!r}")
 
