@@ -292,11 +292,15 @@ class Tensor:
         seed = self._seed("backward", gradient, create_graph)
         retain_graph = create_graph if retain_graph is None else retain_graph
         arrived = pull([(self._node, seed)], create_graph=create_graph, retain_graph=retain_graph)
-        seen = {id(seed)}
+        seen, owned = {id(seed)}, Tensor._owned
         with _accumulating:
             for leaf, g in arrived.values():
                 if not create_graph:
-                    g = wrap(Tensor._owned(g, seen))
+                    if type(g) is np.ndarray and g.base is None and id(g) not in seen:
+                        seen.add(id(g))  # `_owned`, without a call: this is done for every parameter
+                    else:
+                        g = owned(g, seen)
+                    g = wrap(g)
                 if leaf.grad is not None:
                     with graph._set_mode(create_graph):
                         g = leaf.grad + g

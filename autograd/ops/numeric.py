@@ -16,11 +16,8 @@ PIECES = {dtype: {} for dtype in ONES}  # dtype -> {n: the first n of these}
 
 
 def _ones(dtype, n):
-    pieces = PIECES[dtype]
-    ones = pieces.get(n)
-    if ones is None:
-        ones = pieces[n] = ONES[dtype][:n]
-    return ones
+    """So many ones."""
+    return PIECES[dtype].setdefault(n, ONES[dtype][:n])
 
 
 def add_up(x, axis=None, keepdims=False):
@@ -30,7 +27,7 @@ def add_up(x, axis=None, keepdims=False):
     other, and the sums of such blocks are added up again.
     """
     ndim = getattr(x, "ndim", 0)
-    if not ndim or x.dtype not in ONES:
+    if not ndim or (pieces := PIECES.get(x.dtype)) is None:
         return np.add.reduce(x, axis, None, None, keepdims)
     if ndim == 2 and type(axis) is int and 0 <= axis <= 1:
         n = x.shape[axis]
@@ -42,7 +39,9 @@ def add_up(x, axis=None, keepdims=False):
         return np.add.reduce(x, axis, None, None, keepdims)
     if n > LONG:
         return _add_up_long(x, axis, keepdims)
-    ones = _ones(x.dtype, n)
+    ones = pieces.get(n)
+    if ones is None:
+        ones = _ones(x.dtype, n)
     if axis:
         total = x.dot(ones)
         return total[:, None] if keepdims else total

@@ -241,11 +241,11 @@ def _log_softmax(x, axis=-1):
 
 def _answered(g, ans, axis):
     """`ans` with its nan, in rows whose largest x is infinite, replaced by 0 where the row's cotangent is 0."""
-    raw, raw_g = (getattr(v, "_data", v) for v in (ans, g))
+    raw = getattr(ans, "_data", ans)
     total = add_up(raw.ravel())
     if total == total:  # no nan is among them
         return ans
-    unused = np.isnan(raw) & (np.add.reduce(np.abs(raw_g), axis, None, None, True) == 0)
+    unused = np.isnan(raw) & (np.add.reduce(np.abs(getattr(g, "_data", g)), axis, None, None, True) == 0)
     return where(unused, 0, ans)
 
 
