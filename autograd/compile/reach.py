@@ -29,8 +29,9 @@ SCALARS = (int, float, complex, bool, str, bytes, type(None), np.generic, np.dty
 PACKAGE = __name__.partition(".")[0]
 KNOWN = {PACKAGE, "numpy", "builtins", *sys.stdlib_module_names} - {"__main__"}  # whose classes are not looked into
 CONTAINERS = {Tensor, dict, list, tuple, set, frozenset, deque, types.NoneType}
+# Where code names one of these, it may look up any attribute:
 DYNAMIC = {"getattr", "vars", "__dict__", "attrgetter", "methodcaller", "asdict", "astuple", "fields", "eval", "exec"}
-IMPLICIT = {"__dict__", "__weakref__", "__doc__", "__module__", "__slots__", "__init__", "__repr__", "__new__"}
+IMPLICIT = {"__dict__", "__weakref__", "__doc__", "__module__", "__slots__", "__repr__"}  # not what a computation runs
 DIGESTED, COPIED = 1 << 26, 1 << 20  # bytes of an array up to which its content is looked at, and can be put back
 
 
@@ -143,16 +144,17 @@ class Reach:
             holder = _Own(base)
             for key in vars(base):
                 asked = key in known or (key.startswith("__") and key not in IMPLICIT and callable(vars(base)[key]))
+                asked = asked and key not in ("__init__", "__new__")  # they run where the class itself is named
                 entry = f"{base.__name__}.{key}", key
                 if asked:  # by Python itself, or by this package
                     yield from self._entries(holder, [entry], whole=False)
                 elif key not in IMPLICIT:
-                    self._named(holder, [entry])
+                    self._named(holder, [entry], base.__name__ if key in ("__init__", "__new__") else None)
 
-    def _named(self, holder, told):
-        """Has entries wait until some code names them."""
+    def _named(self, holder, told, word=None):
+        """Has entries wait until some code names them, or `word`."""
         for name, key in told:
-            self.waiting.setdefault(key, []).append((holder, name))
+            self.waiting.setdefault(word or key, []).append((holder, name, key))
         self._let_go(self.words)
 
     def _met(self, words):
@@ -164,8 +166,8 @@ class Reach:
     def _let_go(self, words):
         """Goes on to what waits for one of some words; of what they name models come first, as in `_entries`."""
         found = []
-        for key in [key for key in self.waiting if key in words or DYNAMIC & words]:  # those may look up any name
-            for holder, name in self.waiting.pop(key):
+        for word in [word for word in self.waiting if word in words or DYNAMIC & words]:
+            for holder, name, key in self.waiting.pop(word):
                 found += self._entries(holder, [(name, key)], whole=False)
         self.stack += sorted(found, key=lambda it: isinstance(it[1], Noted))  # the last one is visited first
 
@@ -375,6 +377,7 @@ def _self(name):
     return name.rpartition(".")[0] or "self"
 
 
+@functools.lru_cache(maxsize=1024)
 def _globals_of(code):
     """The names that code, and the functions defined in it, may look up."""
     names = [i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL")]
@@ -384,6 +387,7 @@ def _globals_of(code):
     return dict.fromkeys(names)
 
 
+@functools.lru_cache(maxsize=1024)
 def _words(code):
     """The attributes and strings that code, and the functions defined in it, name."""
     words = {*code.co_names, *(x for x in code.co_consts if isinstance(x, str))}

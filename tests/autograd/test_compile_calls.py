@@ -407,7 +407,26 @@ def on_the_function():
     return f, lambda k: setattr(f, "factor", k)
 
 
-@pytest.mark.parametrize("make", [scaled, slotted, of_a_class, partial, in_a_deque, on_the_function])
+class Made:
+    def __init__(self):
+        self.factor = SCALE
+
+
+def in_a_constructor():
+    _, change = scaled()
+    return (lambda x: x * Made().factor), change
+
+
+def by_getattr():
+    it = Plain()
+    name = "fact" + "or"
+    return (lambda x: x * getattr(it, name)), lambda k: setattr(it, "factor", k)
+
+
+MADE = [scaled, slotted, of_a_class, partial, in_a_deque, on_the_function, in_a_constructor, by_getattr]
+
+
+@pytest.mark.parametrize("make", MADE)
 def test_numbers_wherever_they_are(make):
     """A number in a global, a slot, a class, behind a partial, in a deque, on a function: that of the call."""
     f, change = make()
