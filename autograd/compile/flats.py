@@ -33,13 +33,11 @@ class Flats:
 
     def _merge_updates(self):
         """One update of a flat array in the place of the same update of many."""
-        program = self.program
-        self.changed = {
-            var: source
-            for source, var in program.inputs.items()
-            if source in dict(program.commits) and source.kind == "tensor"
-        }
-        self.becomes = {var: source for source, var in program.commits if source in set(self.changed.values())}
+        program, ends = self.program, dict(self.program.commits)
+        inputs = [(source, var) for source, var in program.inputs.items() if source.kind == "tensor"]
+        self.changed = {var: source for source, var in inputs if source in ends}
+        known = set(self.changed.values())
+        self.becomes = {var: source for source, var in program.commits if source in known}
         if len(self.becomes) < sum(source.kind == "tensor" for source, _ in program.commits):
             return  # one value for two states, or one that was not read before
         alike, numbers = {}, _of_numbers_alone(self.tail)

@@ -86,7 +86,11 @@ class Statement:
 
     def reads(self):
         """The values among its arguments."""
-        yield from variables(self.args)
+        for x in self.args:  # `variables(self.args)`, without a generator for each
+            if type(x) is Var:
+                yield x
+            elif type(x) in (tuple, list, dict, slice):
+                yield from variables(x)
         if self.kwargs:
             yield from variables(self.kwargs)
 
