@@ -36,8 +36,8 @@ class Tensor:
     """A numpy array that remembers how it was computed.
 
     A Tensor is a value: operations make new ones, and `x[i] = v` or `x += y` give the handle `x` a new value that
-    differentiates correctly, while views taken earlier keep what they saw. Only leaves that require grad change in
-    place, under `no_grad`.
+    differentiates correctly, while views taken earlier keep what they saw. Only leaves that require grad, and
+    parameters, change in place, under `no_grad`.
     """
 
     __slots__ = ("__weakref__", "_data", "_leaf", "_node")  # _leaf only where gradients arrive
