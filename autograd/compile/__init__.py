@@ -7,7 +7,8 @@ traced     what stands for arrays and generators meanwhile       plan     which 
 functions  numpy's functions, as a tape takes them               arena    the bytes that values share, which are free
 hooks      what a running tape swaps in the engine               source   the program as numpy code
 reach      what a function can reach, as conditions              step     a program, when it may run, and its calls
-report     a step in numbers, and as a module of its own         memory   the arrays that a step's text is bound to
+holders    who holds what of it, and whether it is what it was   memory   the arrays that a step's text is bound to
+                                                                 report   a step in numbers, as a module of its own
 """
 
 __all__ = ["CompileError", "compile"]

@@ -12,7 +12,6 @@ import functools
 import random
 import sys
 import types
-import zlib
 from collections import deque
 from operator import is_
 
@@ -21,11 +20,11 @@ import numpy as np
 from .. import graph
 from ..graph import Noted
 from ..tensor import Tensor
+from .holders import GLOBAL, SCALARS, Attributes, Cell, Members, Own, comparable, digest, same, set_state, state_of
 
-__all__ = ["SCALARS", "Reach", "digest", "same"]
+__all__ = ["Reach"]
 
 LONG = 1000  # entries; a longer container is taken to be data
-SCALARS = (int, float, complex, bool, str, bytes, type(None), np.generic, np.dtype)
 PACKAGE = __name__.partition(".")[0]
 KNOWN = {PACKAGE, "numpy", "builtins", *sys.stdlib_module_names} - {"__main__"}  # whose classes are not looked into
 CONTAINERS = {Tensor, dict, list, tuple, set, frozenset, deque, types.NoneType}
@@ -58,8 +57,8 @@ class Reach:
         self.waiting = {}  # name -> what hangs on objects under a name that no code was found to name yet
         self.names = {}  # id of a tensor -> its name
         self.holders = {}  # id -> name; keeps what was walked
-        for generator, called in ((_global, "numpy.random"), (random, "random"), *graph.generators):
-            self.generators[id(generator)] = generator, _state(generator), called
+        for generator, called in ((GLOBAL, "numpy.random"), (random, "random"), *graph.generators):
+            self.generators[id(generator)] = generator, state_of(generator), called
         self.own = list(graph.generators)
         self.stack, self._kept = [(name, x) for name, x in reversed(roots)], []
         while self.stack:
@@ -82,7 +81,7 @@ class Reach:
         elif isinstance(x, types.BuiltinFunctionType):
             yield name, x.__self__
         elif isinstance(x, (np.random.Generator, np.random.RandomState, random.Random)):
-            self.generators[id(x)] = x, _state(x), name
+            self.generators[id(x)] = x, state_of(x), name
         elif isinstance(x, types.MethodType):
             yield _self(name), x.__self__
             yield name, x.__func__
@@ -106,7 +105,7 @@ class Reach:
             told = [(f"{name}.{self._spelled(key)}", key) for key in x]
             yield from self._entries(x, told, by_tensor=id(x) in self.memories)
         elif isinstance(x, (set, frozenset)):
-            yield from self._entries(_Members(x), [(name, it) for it in x])
+            yield from self._entries(Members(x), [(name, it) for it in x])
         elif isinstance(x, (list, tuple, deque)):
             yield from self._entries(x, [(f"{name}.{i}", i) for i in range(len(x))] if len(x) <= LONG else [])
         if type(x) not in CONTAINERS and not isinstance(x, types.MappingProxyType):
@@ -123,12 +122,12 @@ class Reach:
             if whole:
                 yield from self._entries(vars(x), told, noted=isinstance(x, Noted))
             else:
-                self._named(_Attributes(x), told)
+                self._named(Attributes(x), told)
         for cls in type(x).__mro__:
             if _package(cls) not in KNOWN:
                 slots = cls.__dict__.get("__slots__", ())
                 slots = [_mangled(cls, key) for key in ((slots,) if isinstance(slots, str) else slots)]
-                self._named(_Attributes(x), [(f"{name}.{key}", key) for key in slots if key not in IMPLICIT])
+                self._named(Attributes(x), [(f"{name}.{key}", key) for key in slots if key not in IMPLICIT])
         yield type(x).__name__, type(x)
 
     def _class(self, name, cls):
@@ -141,7 +140,7 @@ class Reach:
             if hasattr(base, "remembers"):
                 self.movers |= set(map(id, vars(base).values()))
             known = {key for other in cls.__mro__ if _package(other) == PACKAGE for key in vars(other)}
-            holder = _Own(base)
+            holder = Own(base)
             for key in vars(base):
                 asked = key in known or (key.startswith("__") and key not in IMPLICIT and callable(vars(base)[key]))
                 asked = asked and key not in ("__init__", "__new__")  # they run where the class itself is named
@@ -173,7 +172,7 @@ class Reach:
 
     def _function(self, name, f):
         for variable, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
-            yield from self._entries(_Cell(cell), [(variable, 0)])
+            yield from self._entries(Cell(cell), [(variable, 0)])
         package = f.__globals__.get("__name__", "").partition(".")[0] == PACKAGE
         if package:
             yield name, f.__defaults__
@@ -184,7 +183,7 @@ class Reach:
             yield from self._entries(f.__dict__, [(f"{name}.{key}", key) for key in f.__dict__])
         named = [(key, key) for key in _globals_of(f.__code__) if key in f.__globals__]
         yield from self._entries(f.__globals__, named, whole=False)
-        yield from self._entries(_Attributes(f), [(name, "__defaults__"), (name, "__kwdefaults__")], whole=False)
+        yield from self._entries(Attributes(f), [(name, "__defaults__"), (name, "__kwdefaults__")], whole=False)
 
     def _entries(self, holder, named, whole=True, noted=False, by_tensor=False):
         """Notes what `holder` has under the keys of (name, key) pairs, and yields the (name, object) pairs.
@@ -192,10 +191,10 @@ class Reach:
         by_tensor: it is what an optimizer remembers of its parameters, which are taken to stay the same tensors.
         """
         checks, lengths = self.noted if noted else (self.checks, self.lengths)
-        if whole and not isinstance(holder, _Cell):
+        if whole and not isinstance(holder, Cell):
             self._kept.append(holder)
             lengths.append((holder, len(holder)))
-            it = holder.it if isinstance(holder, _Members) else holder
+            it = holder.it if isinstance(holder, Members) else holder
             if isinstance(it, (dict, list, set, deque)):
                 self.contents.append((it, copy.copy(it)))
         if len(named) > LONG:
@@ -232,7 +231,7 @@ class Reach:
         apart: the (id of the holder, key) pairs that may change.
         """
         for generator, state, name in self.generators.values():
-            if _comparable(_state(generator)) != _comparable(state):
+            if comparable(state_of(generator)) != comparable(state):
                 return f"draws from the random generator `{name}`", True
         if graph.generators != self.own:
             return "draws from the random generator `mytorch's own`", True
@@ -242,7 +241,7 @@ class Reach:
         setup = False
         for holder, n in self.lengths + self.noted[1]:
             if len(holder) != n:
-                it = holder.it if isinstance(holder, _Members) else holder
+                it = holder.it if isinstance(holder, Members) else holder
                 if isinstance(it, (list, deque, set)):
                     how = "appends to" if len(it) > n else "takes from"
                     return f"{how} the {type(it).__name__} `{self._name(it)}`", True
@@ -270,13 +269,13 @@ class Reach:
             it.clear()
             it.extend(before) if isinstance(it, deque) else it.update(before)
         for holder, key, value in self.checks + self.noted[0]:
-            if isinstance(holder, (dict, list, _Cell, _Attributes)):
+            if isinstance(holder, (dict, list, Cell, Attributes)):
                 holder[key] = value
         for array, before, kept, _ in self.arrays:
             if kept is not None and digest(array) != before:
                 array[...] = kept
         for generator, state, _ in self.generators.values():
-            _set_state(generator, state)
+            set_state(generator, state)
 
     def _name(self, holder, key=None):
         it = getattr(holder, "it", holder)
@@ -285,73 +284,6 @@ class Reach:
                 name = self.holders.get(id(x), "")
                 return f"{name}.{self._spelled(key)}".strip(".") if key is not None else name
         return self._spelled(key)
-
-
-class _Cell:
-    """A variable of a closure as a holder of one entry."""
-
-    __slots__ = ("cell",)
-
-    def __init__(self, cell):
-        self.cell = cell
-
-    def __getitem__(self, key):
-        return self.cell.cell_contents
-
-    def __setitem__(self, key, value):
-        self.cell.cell_contents = value
-
-    def __len__(self):
-        return 1
-
-
-class _Attributes:
-    """An object as a holder of its attributes, those in slots too."""
-
-    __slots__ = ("it",)
-
-    def __init__(self, it):
-        self.it = it
-
-    def __getitem__(self, key):
-        try:
-            return getattr(self.it, key)
-        except AttributeError as error:
-            raise ValueError("not set yet") from error
-
-    def __setitem__(self, key, value):
-        if getattr(self.it, key, None) is not value:
-            setattr(self.it, key, value)
-
-
-class _Own(_Attributes):
-    """A class as a holder of what is defined in it, and not in those it is derived from."""
-
-    __slots__ = ()
-
-    def __getitem__(self, key):
-        return vars(self.it)[key]
-
-    def __setitem__(self, key, value):
-        if vars(self.it).get(key) is not value:
-            setattr(self.it, key, value)
-
-
-class _Members:
-    """A set as a holder of its members."""
-
-    __slots__ = ("it",)
-
-    def __init__(self, it):
-        self.it = it
-
-    def __getitem__(self, key):
-        if key not in self.it:
-            raise KeyError(key)
-        return key
-
-    def __len__(self):
-        return len(self.it)
 
 
 def _flat(container):
@@ -366,11 +298,6 @@ def _package(cls):
 def _mangled(cls, key):
     """The name under which a class keeps what its code calls `key`."""
     return f"_{cls.__name__.lstrip('_')}{key}" if key.startswith("__") and not key.endswith("__") else key
-
-
-def digest(x):
-    """What tells whether an array has changed."""
-    return None if x.dtype.hasobject else zlib.adler32(np.ascontiguousarray(x).view(np.uint8))
 
 
 def _self(name):
@@ -392,43 +319,3 @@ def _words(code):
     """The attributes and strings that code, and the functions defined in it, name."""
     words = {*code.co_names, *(x for x in code.co_consts if isinstance(x, str))}
     return words.union(*(_words(x) for x in code.co_consts if isinstance(x, types.CodeType)))
-
-
-def _state(generator):
-    if isinstance(generator, np.random.Generator):
-        return generator.bit_generator.state
-    return generator.get_state() if isinstance(generator, np.random.RandomState) else generator.getstate()
-
-
-def _comparable(state):
-    """A generator's state, dicts and tuples with arrays in them, as what == compares."""
-    if isinstance(state, np.ndarray):
-        return state.tobytes()
-    if isinstance(state, dict):
-        return {key: _comparable(x) for key, x in state.items()}
-    return tuple(map(_comparable, state)) if isinstance(state, tuple) and len(state) < 10 else state
-
-
-def _set_state(generator, state):
-    if isinstance(generator, np.random.Generator):
-        generator.bit_generator.state = state
-    elif isinstance(generator, np.random.RandomState):
-        generator.set_state(state)
-    else:
-        generator.setstate(state)
-
-
-_global = np.random.mtrand._rand  # what the functions of numpy.random draw from
-
-
-def same(x, y):
-    """Whether two objects are one, or equal scalars or tuples of these: -0.0 is not 0.0, and nan is nan."""
-    if x is y:
-        return True
-    if type(x) is not type(y):
-        return False
-    if isinstance(x, (float, complex, np.inexact)):
-        return repr(x) == repr(y)
-    if isinstance(x, tuple):
-        return len(x) == len(y) and all(map(same, x, y))
-    return isinstance(x, SCALARS) and bool(x == y)

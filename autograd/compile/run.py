@@ -8,9 +8,10 @@ from ..graph import mode, wrap
 from ..tensor import Tensor
 from ..tree import flatten
 from . import CompileError
+from .holders import SCALARS
 from .hooks import DATA, GRAD, running
 from .program import Source, Var
-from .reach import SCALARS, Reach
+from .reach import Reach
 from .tape import Tape
 from .traced import PACKAGE, Fallback, Traced, TracedGenerator, _owner, values
 

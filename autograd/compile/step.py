@@ -7,10 +7,10 @@ import numpy as np
 
 from ..graph import latest, mode, wrap
 from ..tensor import Tensor
+from .holders import SCALARS, same
 from .memory import Memory
 from .plan import Plan
 from .program import Program, Source
-from .reach import SCALARS, same
 from .rewrite import rewrite
 from .run import _kind, _name
 from .source import write

@@ -18,9 +18,9 @@ from ..graph import wrap
 from ..tensor import Tensor
 from . import CompileError
 from .functions import BY_VALUE, IN_PLACE, MAY_VIEW, PYTHONS, REWRITTEN, SHAPES, TAKE_NUMBERS
+from .holders import digest
 from .hooks import DATA, GRAD, NAMES, OUTSIDE, Singular
 from .program import Source, Statement, Var, frozen, replaced
-from .reach import digest
 from .traced import PACKAGE, Fallback, Traced, _owner, users_line, values
 
 __all__ = ["Tape"]
