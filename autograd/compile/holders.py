@@ -113,6 +113,7 @@ def digest(x):
 
 
 def state_of(generator):
+    """Where a generator stands."""
     if isinstance(generator, np.random.Generator):
         return generator.bit_generator.state
     return generator.get_state() if isinstance(generator, np.random.RandomState) else generator.getstate()
@@ -128,6 +129,7 @@ def comparable(state):
 
 
 def set_state(generator, state):
+    """Puts a generator back to where it stood."""
     if isinstance(generator, np.random.Generator):
         generator.bit_generator.state = state
     elif isinstance(generator, np.random.RandomState):
