@@ -66,16 +66,16 @@ ROWS = [
 class Contender:
     """One library's operation on its own copy of `x`: how long a call and its backward take, and the gradient."""
 
-    def __init__(self, library, text, leaf, wrap, x, i):
+    def __init__(self, namespace, text, leaf, wrap, x, i):
         self.f = eval(f"lambda np, x, i: {text}")
-        self.library, self.x, self.i = library, leaf(x), wrap(i)
-        shape = tuple(self.f(library, self.x, self.i).shape)
+        self.namespace, self.x, self.i = namespace, leaf(x), wrap(i)
+        shape = tuple(self.f(namespace, self.x, self.i).shape)
         self.g = wrap(np.random.default_rng(1).normal(size=shape).astype(x.dtype))
 
     def turn(self):
         self.x.grad = None
         start = perf_counter()
-        y = self.f(self.library, self.x, self.i)
+        y = self.f(self.namespace, self.x, self.i)
         middle = perf_counter()
         y.backward(self.g)
         return middle - start, perf_counter() - middle

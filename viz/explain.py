@@ -251,7 +251,7 @@ def _leaf(node):
 
 def _twin(node, twins):
     twin = new(Call)
-    twin.index, twin.op, twin.kwargs, twin.shape, twin.dtype = node.index, node.op, node.kwargs, node.shape, np.float64
+    twin.index, twin.op, twin.kwargs, twin.shape = node.index, node.op, node.kwargs, node.shape
     twin.dtype = np.dtype(np.float64)
     twin.parents = _doubles(node.parents, twins)
     twin.args = _doubles(node.args, twins)

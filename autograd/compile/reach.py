@@ -31,6 +31,7 @@ CONTAINERS = {Tensor, dict, list, tuple, set, frozenset, deque, types.NoneType}
 # Where code names one of these, it may look up any attribute:
 DYNAMIC = {"getattr", "vars", "__dict__", "attrgetter", "methodcaller", "asdict", "astuple", "fields", "eval", "exec"}
 IMPLICIT = {"__dict__", "__weakref__", "__doc__", "__module__", "__slots__", "__repr__"}  # not what a computation runs
+CONSTRUCTORS = {"__init__", "__new__"}
 DIGESTED, COPIED = 1 << 26, 1 << 20  # bytes of an array up to which its content is looked at, and can be put back
 
 
@@ -77,7 +78,7 @@ class Reach:
             if x.nbytes <= DIGESTED:
                 self.arrays.append((x, digest(x), x.copy() if x.nbytes <= COPIED else None, name))
         elif isinstance(x, type):
-            yield from self._class(name, x)
+            yield from self._class(x)
         elif isinstance(x, types.BuiltinFunctionType):
             yield name, x.__self__
         elif isinstance(x, (np.random.Generator, np.random.RandomState, random.Random)):
@@ -130,7 +131,7 @@ class Reach:
                 self._named(Attributes(x), [(f"{name}.{key}", key) for key in slots if key not in IMPLICIT])
         yield type(x).__name__, type(x)
 
-    def _class(self, name, cls):
+    def _class(self, cls):
         """What a class of the user's, and those it is derived from, have under names that some code names."""
         for base in cls.__mro__:
             if _package(base) in KNOWN or (base is not cls and id(base) in self.holders):
@@ -142,13 +143,13 @@ class Reach:
             known = {key for other in cls.__mro__ if _package(other) == PACKAGE for key in vars(other)}
             holder = Own(base)
             for key in vars(base):
-                asked = key in known or (key.startswith("__") and key not in IMPLICIT and callable(vars(base)[key]))
-                asked = asked and key not in ("__init__", "__new__")  # they run where the class itself is named
                 entry = f"{base.__name__}.{key}", key
-                if asked:  # by Python itself, or by this package
-                    yield from self._entries(holder, [entry], whole=False)
+                if key in CONSTRUCTORS:  # they run where the class itself is named
+                    self._named(holder, [entry], base.__name__)
+                elif key in known or (key.startswith("__") and key not in IMPLICIT and callable(vars(base)[key])):
+                    yield from self._entries(holder, [entry], whole=False)  # this package names it, or Python itself
                 elif key not in IMPLICIT:
-                    self._named(holder, [entry], base.__name__ if key in ("__init__", "__new__") else None)
+                    self._named(holder, [entry])
 
     def _named(self, holder, told, word=None):
         """Has entries wait until some code names them, or `word`."""
@@ -194,7 +195,7 @@ class Reach:
         if whole and not isinstance(holder, Cell):
             self._kept.append(holder)
             lengths.append((holder, len(holder)))
-            it = holder.it if isinstance(holder, Members) else holder
+            it = _container(holder)
             if isinstance(it, (dict, list, set, deque)):
                 self.contents.append((it, copy.copy(it)))
         if len(named) > LONG:
@@ -241,7 +242,7 @@ class Reach:
         setup = False
         for holder, n in self.lengths + self.noted[1]:
             if len(holder) != n:
-                it = holder.it if isinstance(holder, Members) else holder
+                it = _container(holder)
                 if isinstance(it, (list, deque, set)):
                     how = "appends to" if len(it) > n else "takes from"
                     return f"{how} the {type(it).__name__} `{self._name(it)}`", True
@@ -284,6 +285,11 @@ class Reach:
                 name = self.holders.get(id(x), "")
                 return f"{name}.{self._spelled(key)}".strip(".") if key is not None else name
         return self._spelled(key)
+
+
+def _container(holder):
+    """The container that a holder of entries stands for."""
+    return holder.it if isinstance(holder, Members) else holder
 
 
 def _flat(container):

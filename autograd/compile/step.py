@@ -138,7 +138,7 @@ class Step:
     # ----- a call -----
 
     def __call__(self, leaves):
-        states = [x.bit_generator.state for x in map(leaves.__getitem__, self.generators)]
+        states = [leaves[i].bit_generator.state for i in self.generators]
         try:
             answers = self.memory.run(*[get(leaves) for get in self.getters])
         except self.gives_way:

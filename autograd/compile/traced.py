@@ -54,14 +54,13 @@ class Traced(NDArrayOperatorsMixin):
     nbytes = property(lambda self: self.value.nbytes)
     itemsize = property(lambda self: self.value.itemsize)
     T = property(lambda self: np.transpose(self))
+    mT = property(lambda self: np.swapaxes(self, -1, -2))
 
     @property
     def flags(self):
         if _owner(sys._getframe(1)) not in (PACKAGE, "numpy"):
             raise Fallback(f"the array's flags are used, at {users_line()}; they say how it lies in memory")
         return self.value.flags
-
-    mT = property(lambda self: np.swapaxes(self, -1, -2))
 
     def __len__(self):
         return len(self.value)
@@ -194,14 +193,14 @@ class Traced(NDArrayOperatorsMixin):
         raise AttributeError(f"an array has no attribute {name!r}")
 
 
-BY_VALUE = (np.linalg.LinAlgError, ArithmeticError, IndexError)  # errors that other values might not meet
+OF_VALUES = (np.linalg.LinAlgError, ArithmeticError, IndexError)  # errors that other values might not meet
 
 
 def _noting_errors(tape, f, *args):
     """f(*args); an error that depends on values is noted, for the function may catch it."""
     try:
         return f(*args)
-    except BY_VALUE as error:
+    except OF_VALUES as error:
         if not isinstance(error, IndexError) or "out of bounds for axis" in str(error):  # not of the shape alone
             tape.raised = error
         raise
@@ -237,6 +236,8 @@ def values(x):
 
 
 # ----- whose code runs -----
+
+
 def users_line():
     """'file:line' of the innermost frame that is neither this package's nor numpy's."""
     frame = sys._getframe(1)

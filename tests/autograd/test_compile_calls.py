@@ -11,6 +11,7 @@ import pytest
 
 import mytorch as mt
 from mytorch import nn
+from mytorch.autograd.tree import flatten
 from mytorch.train.optim import SGD
 
 X = [np.random.default_rng(k).normal(size=(3, 4)) for k in range(5)]
@@ -22,11 +23,8 @@ def leaf(*shape, seed=0):
 
 def arrays(x):
     """The arrays in nested answers, copied."""
-    if isinstance(x, dict):
-        return [a for value in x.values() for a in arrays(value)]
-    if isinstance(x, (list, tuple)):
-        return [a for value in x for a in arrays(value)]
-    return [] if x is None else [np.array(x.numpy() if isinstance(x, mt.Tensor) else x)]
+    leaves = [leaf for leaf in flatten(x)[0] if leaf is not None]
+    return [np.array(leaf.numpy() if isinstance(leaf, mt.Tensor) else leaf) for leaf in leaves]
 
 
 # Each makes (function of (k, x), tensors it changes): a new one for the plain run and for the compiled one.
@@ -692,21 +690,6 @@ def test_members_of_a_set(kind):
 
 
 # ----- programs are not made more often than they must be -----
-
-
-@pytest.fixture
-def runs(monkeypatch):
-    """A list that grows with every run that is traced."""
-    compiled = __import__("importlib").import_module("mytorch.autograd.compile.compiled")
-    found = []
-
-    class Counted(compiled.Run):
-        def __init__(self, *args):
-            found.append(1)
-            super().__init__(*args)
-
-    monkeypatch.setattr(compiled, "Run", Counted)
-    return found
 
 
 class Trainer:
