@@ -137,6 +137,6 @@ def plot(path, machine, results, names):
     axes.invert_yaxis()
     axes.grid(alpha=0.3)
     axes.set_xlabel("time of a step, multiples of hand-written numpy")
-    axes.set_title(f"{machine['processor']}, {machine['threads']} threads", fontsize=10)
+    axes.set_title(f"{machine['processor']}, {machine['threads']} thread{'s' * (machine['threads'] > 1)}", fontsize=10)
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(path, dpi=110)
